@@ -1,0 +1,135 @@
+"""The catalogue's front door: everything one sensor has for an area and a period, resolved, with its audit."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pystac
+from shapely.geometry.base import BaseGeometry
+
+from engine.catalog.deduplicate import deduplicate
+from engine.catalog.identity import identify
+from engine.catalog.product import crs_code
+from engine.catalog.resolve import resolve_explained
+from engine.catalog.search import Funnel, search_counted
+from engine.catalog.source import SourceOptions
+from engine.errors import InputError
+from engine.types import Item
+
+EXAMPLES = 3
+"""Cases named in full in an audit line; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Items ready for the plan, in time order; what had to be left out; and what was decided, in sentences."""
+
+    items: tuple[Item, ...]
+    problems: tuple[str, ...]
+    audit: tuple[str, ...]
+
+
+def find_items(source: SourceOptions, sensor: str, area: BaseGeometry, start: datetime, end: datetime) -> Found:
+    """Search, drop duplicates and clouds, resolve, identify.
+
+    area: polygon in EPSG:4326; ``start <= datetime < end``, UTC. An item that cannot be used does not stop the others:
+    it is named in ``problems``. InputError where nothing is left, with the count after each filter.
+    """
+    matches = search_counted(source, sensor, area, start, end)
+    unique, dropped = deduplicate(matches.items)
+    funnel = matches.funnel.then("after duplicates", len(unique))
+    clear, audit = _clear(unique, source.max_cloud)
+    if source.max_cloud is not None:
+        funnel = funnel.then(f"with at most {source.max_cloud:g} % cloud", len(clear))
+    resolved, reasons, unusable = _resolve_all(clear, source, sensor)
+    items, lost = identify(resolved)
+    problems = (*matches.problems, *unusable, *lost)
+    if not items:
+        raise _nothing(source, sensor, area, (start, end), funnel.then("usable", 0), problems)
+    audit = [
+        f"{sensor}: {source.collection} of {source.catalog}: {funnel.then('usable', len(items))}",
+        *_encodings(source.collection, zip(resolved, reasons, strict=True)),
+        *_duplicates(dropped),
+        *audit,
+        *_crs(clear),
+    ]
+    return Found(items, problems, tuple(audit))
+
+
+def _clear(items: Sequence[pystac.Item], max_cloud: float | None) -> tuple[list[pystac.Item], list[str]]:
+    """Items with at most so much cloud; those that do not say are kept, and the audit says so."""
+    if max_cloud is None:
+        return list(items), []
+    stated = [item.properties.get("eo:cloud_cover") for item in items]
+    clouds = [float(cloud) if isinstance(cloud, int | float) else None for cloud in stated]
+    clear = [item for item, cloud in zip(items, clouds, strict=True) if cloud is None or cloud <= max_cloud]
+    silent = clouds.count(None)
+    return clear, [f"{silent} items state no cloud cover and were kept"] if silent else []
+
+
+def _resolve_all(
+    items: Sequence[pystac.Item], source: SourceOptions, sensor: str
+) -> tuple[list[Item], list[str], list[str]]:
+    """(resolved, why each is encoded so, problems)."""
+    resolved: list[Item] = []
+    reasons: list[str] = []
+    problems: list[str] = []
+    for item in items:
+        try:
+            pinned, reason = resolve_explained(item, source, sensor)
+        except InputError as error:
+            problems.append(f"{error}; left out")
+            continue
+        resolved.append(pinned)
+        reasons.append(reason)
+    return resolved, reasons, problems
+
+
+def _encodings(collection: str, explained: Iterable[tuple[Item, str]]) -> list[str]:
+    groups: dict[str, list[datetime]] = defaultdict(list)
+    for item, reason in explained:
+        groups[reason].append(item.datetime)
+    return [
+        f"{len(dates)} {collection} items {min(dates):%Y-%m-%d}..{max(dates):%Y-%m-%d}: {reason}"
+        for reason, dates in sorted(groups.items(), key=lambda group: min(group[1]))
+    ]
+
+
+def _duplicates(dropped: Sequence[str]) -> list[str]:
+    if not dropped:
+        return []
+    more = f"; and {len(dropped) - EXAMPLES} more" if len(dropped) > EXAMPLES else ""
+    return [f"{len(dropped)} duplicates dropped, newest processing kept: {'; '.join(dropped[:EXAMPLES])}{more}"]
+
+
+def _crs(items: Sequence[pystac.Item]) -> list[str]:
+    """Which CRSs the scenes are in; the grid's CRS is the plan's, so it is left to the reader to compare."""
+    codes = Counter(crs_code(item, next(iter(item.assets.values()))) or "a CRS not stated" for item in items)
+    told = ", ".join(f"{count} in {code}" for code, count in sorted(codes.items()))
+    return [f"scenes by CRS: {told}; those not in the grid's CRS will be reprojected"] if codes else []
+
+
+def _nothing(
+    source: SourceOptions,
+    sensor: str,
+    area: BaseGeometry,
+    period: tuple[datetime, datetime],
+    funnel: Funnel,
+    problems: Sequence[str],
+) -> InputError:
+    start, end = period
+    cloud = "any cloud" if source.max_cloud is None else f"at most {source.max_cloud:g} % cloud"
+    first = f"; first problem: {problems[0]}" if problems else ""
+    return InputError(
+        f"nothing found in {source.catalog}, collection {source.collection}, bbox "
+        f"{[round(value, 4) for value in area.bounds]}, {start:%Y-%m-%d} to before {end:%Y-%m-%d}, {cloud}; "
+        f"{funnel}{first}",
+        expected="at least one item",
+        place=f"inputs.{sensor}",
+        remedy="mend that problem"
+        if problems
+        else "look for the first 0: change the collection's name, the season, the area or max_cloud there",
+    )

@@ -1,0 +1,64 @@
+"""What the user says about one catalogue: where it is, what to take from it, and whom to trust."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from engine.catalog.links import LOCAL, is_loopback, scheme_of
+from engine.types import SENSOR_BANDS, Options
+
+PLANETARY_COMPUTER = "planetary-computer"
+ASSET_NAMES = (*(band for bands in SENSOR_BANDS.values() for band in bands), "mask")
+
+
+class SourceOptions(Options):
+    """One sensor's catalogue.
+
+    catalog: STAC API, static ``catalog.json`` or ``.ndjson`` of items; path, http(s), s3 or other fsspec URL.
+    collection: items of this collection only. assets: our band name (or ``mask``) -> the catalogue's asset key, for
+    what differs from the namings known. max_cloud: percent; items that state more are left out. sign:
+    ``planetary-computer``, or the URL of a service that returns a token. allow_hosts: the only hosts (for ``s3://``
+    the bucket) links may lead to besides the catalogue's own; ``*.example.org`` stands for every host below it.
+    """
+
+    catalog: Annotated[str, Field(min_length=1)]
+    collection: Annotated[str, Field(min_length=1)]
+    assets: dict[str, str] | None = None
+    max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None
+    sign: str | None = None
+    allow_hosts: tuple[str, ...] | None = None
+
+    @field_validator("assets")
+    @classmethod
+    def _our_names(cls, assets: dict[str, str] | None) -> dict[str, str] | None:
+        unknown = sorted(set(assets or ()) - set(ASSET_NAMES))
+        if unknown:
+            raise ValueError(
+                f"assets names {', '.join(unknown)}; expected: our band names {', '.join(ASSET_NAMES)}; "
+                "remedy: write our name first, the catalogue's asset key second, as in {swir1: swir16}"
+            )
+        return assets
+
+    @field_validator("sign")
+    @classmethod
+    def _signer(cls, sign: str | None) -> str | None:
+        if sign is None or sign == PLANETARY_COMPUTER or scheme_of(sign) == "https":
+            return sign
+        if scheme_of(sign) == "http" and is_loopback(urlsplit(sign).hostname):
+            return sign
+        raise ValueError(
+            f"sign is {sign!r}; expected: {PLANETARY_COMPUTER!r} or the https URL of a token service; "
+            "remedy: leave it out where links need no signature"
+        )
+
+    @field_validator("catalog")
+    @classmethod
+    def _reachable(cls, catalog: str) -> str:
+        if scheme_of(catalog) == "http" and not is_loopback(urlsplit(catalog).hostname):
+            raise ValueError(f"catalog {catalog!r} is http without TLS; expected: https; remedy: use its https address")
+        if scheme_of(catalog) == LOCAL and "://" in catalog and not catalog.startswith("file://"):
+            raise ValueError(f"catalog {catalog!r} has no known scheme; expected: a path, https or s3 URL")
+        return catalog

@@ -1,0 +1,137 @@
+"""Who may drive a run: a renewable lease with an epoch, made of create-only objects.
+
+``lease/{epoch}.json`` is created by the driver that takes the turn; only one can. Its holder rewrites
+``lease/{epoch}.beat`` every few seconds; a beat older than ``TTL_S`` by the store's own clock, or one whose process is
+known to be gone, means that the turn is over and the next epoch may be taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+
+from engine.errors import InfrastructureError, LeaseHeld
+from engine.objects import Objects
+
+TTL_S = 30.0
+_BEAT_S = 5.0
+
+
+class Lease:
+    """A driver's turn. ``take`` it, look at ``lost`` now and then, ``release`` it at the end."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self.epoch = 0
+        self.lost = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def take(self) -> Lease:
+        """Become the driver; LeaseHeld names the one who is."""
+        newest = self._newest()
+        if newest:
+            self._refuse_if_alive(newest)
+        self.epoch = newest + 1
+        if not self.objects.put_new(f"lease/{self.epoch:08d}.json", json.dumps(_me()).encode()):
+            self._refuse_if_alive(self.epoch)
+            raise LeaseHeld("another driver took the run a moment ago", place=self.objects.uri, remedy="watch it")
+        self._beat()
+        old = [e.key for e in self.objects.entries("lease") if int(e.key.split("/")[-1].split(".")[0]) < self.epoch]
+        self.objects.delete(old)
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
+        return self
+
+    def release(self) -> None:
+        """Give the turn back, so that the next driver need not wait."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        if self.epoch and not self.lost.is_set():
+            self.objects.put(f"lease/{self.epoch:08d}.beat", json.dumps({"released": True}).encode())
+
+    def __enter__(self) -> Lease:
+        return self.take()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _keep(self) -> None:
+        missed_since: float | None = None
+        while not self._stop.wait(_BEAT_S):
+            try:
+                if self._newest() > self.epoch:
+                    self.lost.set()
+                    return
+                self._beat()
+                missed_since = None
+            except InfrastructureError:  # the store may be back before the lease is up
+                missed_since = missed_since or time.monotonic()
+                if time.monotonic() - missed_since > TTL_S:
+                    self.lost.set()
+                    return
+
+    def _beat(self) -> None:
+        self.objects.put(f"lease/{self.epoch:08d}.beat", json.dumps(_me()).encode())
+
+    def _newest(self) -> int:
+        epochs = [int(e.key.split("/")[-1].split(".")[0]) for e in self.objects.entries("lease")]
+        return max(epochs, default=0)
+
+    def _refuse_if_alive(self, epoch: int) -> None:
+        held = holder(self.objects, epoch)
+        if held is None:
+            return
+        raise LeaseHeld(
+            f"{held['user']} drives this run from {held['host']} (process {held['pid']}, turn {epoch}), "
+            f"last heard {held['age_s']:.0f} s ago",
+            place=self.objects.uri,
+            remedy=f"watch or cancel it; a dead driver's turn ends {TTL_S:.0f} s after its last beat",
+        )
+
+
+def holder(objects: Objects, epoch: int | None = None) -> dict[str, Any] | None:
+    """Who holds the lease now (host, pid, user, age_s), or None when it is free."""
+    entries = list(objects.entries("lease"))
+    if epoch is None:
+        epoch = max((int(e.key.split("/")[-1].split(".")[0]) for e in entries), default=0)
+    mine = [e for e in entries if e.key.startswith(f"lease/{epoch:08d}.")]
+    if not mine:
+        return None
+    newest = max(mine, key=lambda e: e.modified)
+    data = objects.find(f"lease/{epoch:08d}.beat") or objects.find(f"lease/{epoch:08d}.json")
+    who = json.loads(data) if data else {}
+    age_s = max(0.0, (datetime.now(UTC) - newest.modified).total_seconds())
+    if who.get("released") or age_s > TTL_S or _is_gone(who):
+        return None
+    return {**who, "age_s": age_s}
+
+
+def _me() -> dict[str, Any]:
+    process = psutil.Process()
+    return {
+        "host": socket.gethostname(),
+        "boot": int(psutil.boot_time()),
+        "pid": os.getpid(),
+        "started": process.create_time(),
+        "user": process.username(),
+    }
+
+
+def _is_gone(who: dict[str, Any]) -> bool:
+    """True only when the holder ran on this very machine and its process no longer does."""
+    me = _me()
+    if who.get("host") != me["host"] or abs(who.get("boot", 0) - me["boot"]) > 2:
+        return False
+    try:
+        return abs(psutil.Process(who["pid"]).create_time() - who["started"]) > 1
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,19 @@
+"""Models as data: a card that says what a model needs and gives, and one file per family that runs its weights."""
+
+from engine.models.card import Card, ClassEntry, Recipe, normalise
+from engine.models.item import Domain
+from engine.models.package import Classifier, load_model, model_digest, open_model, read_card, write_model
+
+__all__ = [
+    "Card",
+    "ClassEntry",
+    "Classifier",
+    "Domain",
+    "Recipe",
+    "load_model",
+    "model_digest",
+    "normalise",
+    "open_model",
+    "read_card",
+    "write_model",
+]

@@ -1,0 +1,172 @@
+"""The card: what a model needs (recipe, scaling) and gives (classes), apart from its weights.
+
+Import freely: no torch and no scikit-learn behind it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from engine.errors import InputError
+from engine.types import SENSOR_BANDS, Options
+
+FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
+    **{band: (band,) for bands in SENSOR_BANDS.values() for band in bands},
+    "ndvi": ("red", "nir"),
+    "evi": ("blue", "red", "nir"),
+    "gcvi": ("green", "nir"),
+    "lswi": ("nir", "swir1"),
+    "rvi": ("red", "nir"),
+}
+"""Every feature a recipe may name, and the bands it is made of."""
+
+MAX_CLASSES = 255
+"""Class indices are uint8 and 255 means no data."""
+
+Family = Literal["tempcnn", "forest"]
+
+
+class Recipe(Options):
+    """How a cube becomes model input: which features, on which time axis, gaps filled how."""
+
+    features: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of ``FEATURE_BANDS``, in the order the model gets them."""
+    steps: Annotated[int, Field(ge=1)]
+    """Length of the time axis the model gets (T)."""
+    step_days: Annotated[int, Field(ge=1)] = 10
+    season_start: str = "01-01"
+    """Month and day (MM-DD) the first step starts on, in whichever year is mapped."""
+    fill: Literal["linear"] = "linear"
+    """Gaps within a series are filled linearly in time."""
+    hold_ends: bool = True
+    """The first and last valid values are held to the axis' ends."""
+
+    @field_validator("features")
+    @classmethod
+    def _known_and_distinct(cls, features: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in features if name not in FEATURE_BANDS]
+        if unknown:
+            raise ValueError(f"unknown features {unknown}; known are {sorted(FEATURE_BANDS)}")
+        if len(set(features)) != len(features):
+            raise ValueError(f"features are named twice in {list(features)}")
+        return features
+
+    @field_validator("season_start")
+    @classmethod
+    def _a_day_of_every_year(cls, value: str) -> str:
+        try:
+            date.fromisoformat(f"2001-{value}")
+        except ValueError:
+            raise ValueError(f"season_start {value!r} is no MM-DD day that every year has") from None
+        return value
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The cube's layers its features are made from, among optical, radar and thermal."""
+        bands = {band for name in self.features for band in FEATURE_BANDS[name]}
+        return tuple(layer for layer, names in SENSOR_BANDS.items() if bands & set(names))
+
+
+class ClassEntry(Options):
+    """One crop of the map; its position in ``Card.classes`` is its class index."""
+
+    code: int
+    """Code in the labels' legend."""
+    name: Annotated[str, Field(min_length=1)]
+    colour: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+
+
+class Card(Options):
+    """What a model needs and gives. Written exactly into ``model.json`` and read back equal."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_. -]+[A-Za-z0-9]$")]
+    family: Family
+    recipe: Recipe
+    classes: Annotated[tuple[ClassEntry, ...], Field(min_length=2, max_length=MAX_CLASSES)]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    """Per feature, the values scaled to 0 and to 1: the training part's 1st and 99th percentile."""
+    fill: tuple[float, ...]
+    """Per feature, what stands for a missing series: the training part's median, physical units."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Logits are divided by it before the softmax (Guo et al. 2017)."""
+    halo: Annotated[int, Field(ge=0)] = 0
+    """Pixels the model looks beyond the one it classifies."""
+    weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """File name beside ``model.json``."""
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    weights_bytes: Annotated[int, Field(ge=1)]
+    parameters: Annotated[int, Field(ge=1)]
+    """Trained numbers: weights of the network, or nodes of the forest."""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Provenance as JSON: split by blocks, counts, accuracy, key of data and options."""
+    licence: Annotated[str, Field(min_length=1)] = "other"
+    """SPDX identifier, or ``other``."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Card:
+        for name in ("lower", "upper", "fill"):
+            values = getattr(self, name)
+            if len(values) != len(self.recipe.features) or not all(map(math.isfinite, values)):
+                raise ValueError(f"{name} must hold one finite number per feature, got {values}")
+        if any(low >= high for low, high in zip(self.lower, self.upper, strict=True)):
+            raise ValueError(f"lower must be below upper, got {self.lower} and {self.upper}")
+        if len({entry.code for entry in self.classes}) != len(self.classes):
+            raise ValueError("two classes share one code")
+        return self
+
+
+def normalise(x: NDArray[np.float32], card: Card) -> NDArray[np.float32]:
+    """Model input scaled to 0 to 1, the same for training and prediction.
+
+    ``(x - lower) / (upper - lower)`` clipped to [0, 1]; what is missing (NaN) becomes the feature's ``fill`` first.
+    Purely element by element, so that a pixel's values do not depend on its neighbours.
+
+    x: (n, t, f) float32, physical units of the recipe's features, NaN = missing; any memory order; not changed.
+    Returns (n, t, f) float32, C-contiguous, no NaN. Raises InputError where t or f are not the recipe's.
+    """
+    recipe = card.recipe
+    if x.ndim != 3 or x.shape[1:] != (recipe.steps, len(recipe.features)):
+        raise InputError(
+            f"model input of shape {x.shape}",
+            expected=f"(n, {recipe.steps} steps, {len(recipe.features)} features: {', '.join(recipe.features)})",
+            place=f"model {card.name}",
+            remedy="derive the features with this model's own recipe",
+        )
+    return scale(x, card.lower, card.upper, card.fill)
+
+
+def scale(
+    x: NDArray[np.float32], lower: tuple[float, ...], upper: tuple[float, ...], fill: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """The arithmetic of ``normalise``, for training, where the card does not exist yet."""
+    low = np.asarray(lower, np.float32)
+    factor = np.float32(1) / (np.asarray(upper, np.float32) - low)
+    out = np.empty(x.shape, np.float32)
+    np.subtract(x, low, out=out)
+    np.multiply(out, factor, out=out)
+    np.clip(out, 0, 1, out=out)
+    missing = np.isnan(out)
+    if missing.any():
+        stand_in = np.clip((np.asarray(fill, np.float32) - low) * factor, 0, 1)
+        np.copyto(out, stand_in, where=missing)
+    return out
+
+
+def probabilities(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Calibrated class probabilities: softmax of ``logits / temperature``, each row on its own.
+
+    logits: (n, k) float32. Returns (n, k) float32, rows sum to 1.
+    """
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    np.exp(scaled, out=scaled)
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    return scaled.astype(np.float32)

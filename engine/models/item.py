@@ -1,0 +1,164 @@
+"""The card as a STAC item with the Machine Learning Model extension, and back.
+
+STAC 1.1, MLM 1.4 (the version pystac reads), classification 2.0, file 2.1. The extension's fields are for catalogues
+and people; what Tilth itself reads is ``tilth:card``, the card as it is. The JSON holds no clock and its keys are
+sorted: equal cards and areas give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.errors import InputError
+from engine.models.card import Card, ClassEntry
+from engine.types import Options
+
+EXTENSIONS = (
+    "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+)
+_SHA256_MULTIHASH = "1220"  # multihash code of sha2-256 and its length, 32 bytes
+_FRAMEWORKS = {
+    "tempcnn": ("TempCNN", "PyTorch", "torch", "safetensors.torch.save_file"),
+    "forest": ("Random Forest", "scikit-learn", "scikit-learn", "skops.io.dumps"),
+}
+
+
+class Domain(Options):
+    """Where and when a model was trained, the domain it is recommended for."""
+
+    geometry: dict[str, Any]
+    """GeoJSON Polygon or MultiPolygon, longitude and latitude."""
+    start: datetime
+    end: datetime
+
+
+def item_bytes(card: Card, domain: Domain) -> bytes:
+    """``model.json``: the STAC item of a card, UTF-8 JSON with sorted keys."""
+    return (json.dumps(_item(card, domain), indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def card_of(text: bytes, place: str) -> Card:
+    """The card in the bytes of a ``model.json``; InputError where they are no such item."""
+    try:
+        item = json.loads(text)
+        return Card.model_validate(item["properties"]["tilth:card"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        value = f"tilth:card.{where}: {first['msg']}" if where else str(first["msg"])
+        remedy = "train the model anew, or use the version of Tilth that wrote it"
+        raise InputError(value, place=place, remedy=remedy) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"no model item ({type(error).__name__}: {error})",
+            expected="a STAC item in JSON with properties.tilth:card",
+            place=place,
+            remedy="point model.uri at a folder written by `tilth train`",
+        ) from error
+
+
+def _item(card: Card, domain: Domain) -> dict[str, Any]:
+    architecture, framework, distribution, _ = _FRAMEWORKS[card.family]
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": list(EXTENSIONS),
+        "id": re.sub(r"[^A-Za-z0-9_.-]", "-", card.name),
+        "geometry": domain.geometry,
+        "bbox": _bbox(domain.geometry),
+        "properties": {
+            "datetime": None,
+            "start_datetime": _utc(domain.start),
+            "end_datetime": _utc(domain.end),
+            "license": card.licence,
+            "bands": [{"name": name} for name in card.recipe.features],
+            "mlm:name": card.name,
+            "mlm:architecture": architecture,
+            "mlm:tasks": ["semantic-segmentation"],
+            "mlm:framework": framework,
+            "mlm:framework_version": version(distribution),
+            "mlm:total_parameters": card.parameters,
+            "mlm:pretrained": True,
+            "mlm:input": [_input(card)],
+            "mlm:output": [_output(card)],
+            "tilth:card": card.model_dump(mode="json"),
+        },
+        "links": [],
+        "assets": {"weights": _asset(card)},
+    }
+
+
+def _input(card: Card) -> dict[str, Any]:
+    recipe = card.recipe
+    return {
+        "name": "pixel time series",
+        "bands": list(recipe.features),
+        "input": {
+            "shape": [-1, recipe.steps, len(recipe.features)],
+            "dim_order": ["batch", "time", "bands"],
+            "data_type": "float32",
+        },
+        "value_scaling": [
+            {"type": "min-max", "minimum": low, "maximum": high}
+            for low, high in zip(card.lower, card.upper, strict=True)
+        ],
+    }
+
+
+def _output(card: Card) -> dict[str, Any]:
+    return {
+        "name": "class probabilities",
+        "tasks": ["semantic-segmentation"],
+        "result": {"shape": [-1, len(card.classes)], "dim_order": ["batch", "class"], "data_type": "float32"},
+        "classification:classes": [_class(index, entry) for index, entry in enumerate(card.classes)],
+    }
+
+
+def _class(index: int, entry: ClassEntry) -> dict[str, Any]:
+    slug = re.sub(r"[^0-9A-Za-z_-]+", "-", entry.name).strip("-")
+    return {
+        "value": index,
+        "name": slug or f"class-{entry.code}",
+        "description": f"{entry.name} (code {entry.code})",
+        "color_hint": entry.colour[1:].upper(),
+    }
+
+
+def _asset(card: Card) -> dict[str, Any]:
+    return {
+        "href": f"./{card.weights}",
+        "title": "Weights",
+        "type": "application/octet-stream",
+        "roles": ["mlm:model", "mlm:weights"],
+        "mlm:artifact_type": _FRAMEWORKS[card.family][3],
+        "file:checksum": _SHA256_MULTIHASH + card.weights_sha256,
+        "file:size": card.weights_bytes,
+    }
+
+
+def _utc(moment: datetime) -> str:
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return aware.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _bbox(geometry: Mapping[str, Any]) -> list[float]:
+    """[west, south, east, north] of a GeoJSON geometry's coordinates, however deeply nested."""
+    pairs: list[tuple[float, float]] = []
+    stack = [geometry["coordinates"]]
+    while stack:
+        node = stack.pop()
+        if isinstance(node[0], int | float):
+            pairs.append((float(node[0]), float(node[1])))
+        else:
+            stack.extend(node)
+    xs, ys = zip(*pairs, strict=True)
+    return [min(xs), min(ys), max(xs), max(ys)]

@@ -1,0 +1,153 @@
+"""A model on disk or in a bucket: ``model.json`` and its weights file in one folder.
+
+Weights are safetensors or skops, checked against the card's SHA-256 before they are opened; no pickle is ever opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any, Protocol
+
+import numpy as np
+from fsspec.core import url_to_fs
+from numpy.typing import NDArray
+
+from engine.errors import InfrastructureError, InputError
+from engine.models.card import Card
+from engine.models.item import Domain, card_of, item_bytes
+
+ITEM_NAME = "model.json"
+
+
+class Classifier(Protocol):
+    """A loaded model. Row i of the result depends on row i of ``x`` and on ``len(x)`` alone."""
+
+    @property
+    def card(self) -> Card: ...
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrated class probabilities.
+
+        x: (n, t, f) float32, physical units of the card's recipe, NaN where a series is missing.
+        Returns (n, k) float32, classes in the card's order, rows sum to 1.
+        """
+        ...
+
+    def logits(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (n, k) float32, before calibration, of input that ``normalise`` has scaled already."""
+        ...
+
+
+def write_model(card: Card, weights: bytes, uri: str, domain: Domain) -> None:
+    """Write a model into the folder ``uri`` (a path or an fsspec URL), replacing what is there.
+
+    The old item goes first and the new one comes last: killed anywhere, the folder holds a whole model or none.
+    Raises InputError where ``weights`` are not those of the card or the folder cannot be written.
+    """
+    _check_weights(card, weights, uri)
+    folder = _Folder(uri)
+    folder.remove(ITEM_NAME)
+    folder.write(card.weights, weights)
+    folder.write(ITEM_NAME, item_bytes(card, domain))
+
+
+def read_card(uri: str) -> Card:
+    """The card of the model in folder ``uri``; reads ``model.json`` only. InputError where there is none."""
+    folder = _Folder(uri)
+    return card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
+
+
+def model_digest(uri: str) -> str:
+    """SHA-256 of ``model.json``, 64 hexadecimal digits; the weights' own SHA-256 is part of what it covers."""
+    return hashlib.sha256(_Folder(uri).read(ITEM_NAME)).hexdigest()
+
+
+def load_model(uri: str, device: str = "cpu") -> Classifier:
+    """The classifier in folder ``uri``, on a torch device (``cpu``, ``cuda``, ``cuda:1``; forests ignore it).
+
+    Raises InputError for a missing file, a wrong item, weights that do not match their checksum or their family.
+    """
+    folder = _Folder(uri)
+    card = card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
+    weights = folder.read(card.weights)
+    _check_weights(card, weights, folder.place(card.weights))
+    return open_model(card, weights, device)
+
+
+def open_model(card: Card, weights: bytes, device: str = "cpu") -> Classifier:
+    """The classifier of a card and its weights, both already in memory."""
+    if card.family == "forest":
+        from engine.models.forest import ForestClassifier  # scikit-learn takes a second to import
+
+        return ForestClassifier(card, weights)
+    from engine.models.tempcnn import TempCNNClassifier  # torch takes two
+
+    return TempCNNClassifier(card, weights, device)
+
+
+def _check_weights(card: Card, weights: bytes, place: str) -> None:
+    found = hashlib.sha256(weights).hexdigest()
+    if found != card.weights_sha256:
+        raise InputError(
+            f"weights with SHA-256 {found}",
+            expected=card.weights_sha256,
+            place=place,
+            remedy="the file was changed or cut short: copy the whole model folder again, or train anew",
+        )
+
+
+class _Folder:
+    """A folder reached through fsspec, its errors in our words."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = str(uri).rstrip("/")
+        try:
+            self._fs, self._root = url_to_fs(self._uri)
+        except (ValueError, ImportError) as error:
+            raise InputError(
+                f"{uri!r} ({error})", expected="a path or an fsspec URL such as s3://bucket/model", place="model.uri"
+            ) from error
+        self._local = "file" in _protocols(self._fs)
+
+    def place(self, name: str) -> str:
+        return f"{self._uri}/{name}"
+
+    def read(self, name: str) -> bytes:
+        try:
+            return bytes(self._fs.cat_file(f"{self._root}/{name}"))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise InputError(
+                "no such file", place=self.place(name), remedy="give `labels` to train a model, or correct model.uri"
+            ) from error
+        except PermissionError as error:
+            raise InputError(f"not readable ({error})", place=self.place(name)) from error
+        except OSError as error:
+            raise InfrastructureError(f"reading failed ({error})", place=self.place(name)) from error
+
+    def write(self, name: str, data: bytes) -> None:
+        path = f"{self._root}/{name}"
+        try:
+            if self._local:
+                # S3 shows an object whole or not at all; a local file must be renamed into place for that.
+                os.makedirs(self._root, exist_ok=True)
+                self._fs.pipe_file(f"{path}.part", data)
+                os.replace(f"{path}.part", path)
+            else:
+                self._fs.pipe_file(path, data)
+        except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise InputError(f"not writable ({error})", place=self.place(name), remedy="correct model.uri") from error
+        except OSError as error:
+            raise InfrastructureError(f"writing failed ({error})", place=self.place(name)) from error
+
+    def remove(self, name: str) -> None:
+        try:
+            self._fs.rm_file(f"{self._root}/{name}")
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # nothing to replace; a folder that cannot be is refused by the first write
+        except OSError as error:
+            raise InfrastructureError(f"removing failed ({error})", place=self.place(name)) from error
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)

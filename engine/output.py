@@ -1,0 +1,200 @@
+"""Class map -> COGs and a STAC item, and over all tiles a collection and one mosaic index.
+
+A COG is made in memory, checked by an independent reader, and then published by one PUT, under a name that carries
+the tile's key. Nothing here depends on the clock: equal maps give equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy as gdal_copy
+from rio_cogeo.cogeo import cog_validate
+
+from engine.errors import TilthError
+from engine.models.card import Card
+from engine.types import ClassMap, Grid, Options, Tile
+
+OUTPUT_VERSION = "output-1"
+"""Raised whenever the bytes of published files change for the same map: it is part of every map tile's key."""
+NODATA = 255
+
+Product = Literal["class", "confidence"]
+
+
+class ProfileOptions(Options):
+    """How COGs are written."""
+
+    compress: Literal["deflate", "zstd", "lzw"] = "deflate"
+    blocksize: int = 512
+
+
+class OutputOptions(Options):
+    """Where the map is published and which layers."""
+
+    uri: str
+    products: tuple[Product, ...] = ("class", "confidence")
+    profile: ProfileOptions = ProfileOptions()
+
+
+def cog_files(grid: Grid, tile: Tile, card: Card, classes: ClassMap, options: OutputOptions) -> dict[str, bytes]:
+    """The tile's products as file name -> COG bytes, each checked."""
+    planes = {"class": classes.class_index, "confidence": classes.confidence}
+    files = {}
+    for product in options.products:
+        data = _cog(planes[product], grid, tile, product, card, options.profile)
+        _check(data, planes[product], f"tile {tile.id}, {product}")
+        files[f"{product}.tif"] = data
+    return files
+
+
+def stac_item(
+    grid: Grid, tile: Tile, card: Card, files: Mapping[str, bytes], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The tile's STAC 1.1 item; ``facts``: name, start, end (RFC 3339), version, model (digest), geometry, bbox."""
+    assets = {}
+    for name, data in files.items():
+        product = name.removesuffix(".tif")
+        assets[product] = {
+            "href": f"./{name}",
+            "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+            "title": _TITLES[product],
+            "roles": ["data"],
+            "data_type": "uint8",
+            "nodata": NODATA,
+            "file:size": len(data),
+            "file:checksum": "1220" + hashlib.sha256(data).hexdigest(),
+            **({"classification:classes": classification(card)} if product == "class" else {"unit": "%"}),
+        }
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [_PROJECTION, _CLASSIFICATION, _PROCESSING, _FILE],
+        "id": f"{facts['name']}-{tile.id}",
+        "collection": facts["name"],
+        "geometry": facts["geometry"],
+        "bbox": facts["bbox"],
+        "properties": {
+            "datetime": None,
+            "start_datetime": facts["start"],
+            "end_datetime": facts["end"],
+            "proj:code": grid.crs,
+            "proj:shape": list(tile.core.shape),
+            "proj:transform": list(grid.transform(tile.core)),
+            "processing:software": {"tilth": facts["version"]},
+            "processing:lineage": f"model {card.name}, {facts['model']}",
+        },
+        "links": [
+            {"rel": "root", "href": "../../../collection.json", "type": "application/json"},
+            {"rel": "parent", "href": "../../../collection.json", "type": "application/json"},
+            {"rel": "collection", "href": "../../../collection.json", "type": "application/json"},
+        ],
+        "assets": assets,
+    }
+
+
+def stac_collection(
+    card: Card, items: Sequence[tuple[str, list[float]]], mosaics: Sequence[str], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The map's STAC collection; ``items``: (href, bbox) of every published tile."""
+    boxes = [bbox for _, bbox in items] or [facts["bbox"]]
+    whole = [min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)]
+    return {
+        "type": "Collection",
+        "stac_version": "1.1.0",
+        "stac_extensions": [_CLASSIFICATION, _PROCESSING],
+        "id": facts["name"],
+        "title": f"Crop map {facts['name']}",
+        "description": f"Class and confidence per pixel, {facts['start'][:10]} to {facts['end'][:10]}.",
+        "license": "other",
+        "extent": {"spatial": {"bbox": [whole]}, "temporal": {"interval": [[facts["start"], facts["end"]]]}},
+        "item_assets": {
+            "class": {"title": _TITLES["class"], "classification:classes": classification(card)},
+            "confidence": {"title": _TITLES["confidence"], "unit": "%"},
+        },
+        "summaries": {"processing:software": [{"tilth": facts["version"]}]},
+        "assets": {
+            name: {
+                "href": f"./{name}",
+                "type": "application/geopackage+sqlite3",
+                "roles": ["metadata"],
+                "title": "mosaic index",
+            }
+            for name in mosaics
+        },
+        "links": [
+            {"rel": "root", "href": "./collection.json", "type": "application/json"},
+            *({"rel": "item", "href": href, "type": "application/geo+json"} for href, _ in items),
+        ],
+    }
+
+
+def classification(card: Card) -> list[dict[str, Any]]:
+    """The card's classes as the STAC classification extension writes them."""
+    return [
+        {
+            "value": index,
+            "name": f"c{entry.code}",
+            "title": entry.name,
+            "description": f"{entry.name} (code {entry.code})",
+            "color_hint": entry.colour.removeprefix("#").upper(),
+        }
+        for index, entry in enumerate(card.classes)
+    ] + [{"value": NODATA, "name": "nodata", "description": "no data", "nodata": True}]
+
+
+_TITLES = {"class": "winning class, index into the legend", "confidence": "calibrated probability of the class, %"}
+_PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+_CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
+_PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+_FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+
+
+def _cog(
+    values: NDArray[np.uint8], grid: Grid, tile: Tile, product: str, card: Card, profile: ProfileOptions
+) -> bytes:
+    height, width = values.shape
+    flat = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": height, "width": width, "nodata": NODATA}
+    georeference = {"crs": grid.crs, "transform": rasterio.Affine(*grid.transform(tile.core))}
+    with rasterio.Env(GDAL_NUM_THREADS=1), MemoryFile() as plain, MemoryFile(ext=".tif") as cog:
+        with plain.open(**flat, **georeference) as target:
+            target.write(values, 1)
+            target.set_band_description(1, product)
+            if product == "class":
+                target.write_colormap(1, _palette(card))
+                target.update_tags(1, **{f"CATEGORY_{i}": entry.name for i, entry in enumerate(card.classes)})
+        with plain.open() as source:
+            gdal_copy(
+                source,
+                cog.name,
+                driver="COG",
+                COMPRESS=profile.compress.upper(),
+                BLOCKSIZE=profile.blocksize,
+                OVERVIEW_RESAMPLING="MODE" if product == "class" else "AVERAGE",
+            )
+        return bytes(cog.read())
+
+
+def _check(data: bytes, values: NDArray[np.uint8], place: str) -> None:
+    """Refuse to publish what an independent validator does not call a COG or what does not read back as written."""
+    with MemoryFile(data, ext=".tif") as file:
+        good, errors, _ = cog_validate(file.name, quiet=True)
+        with file.open() as source:
+            same = np.array_equal(source.read(1), values)
+    if not good or not same:
+        raise TilthError(
+            f"the COG made is not valid: {errors or 'it reads back otherwise than written'}",
+            place=place,
+            remedy="another GDAL build is in use than the one tested; see tilth doctor",
+        )
+
+
+def _palette(card: Card) -> dict[int, tuple[int, int, int, int]]:
+    colours = {i: bytes.fromhex(entry.colour.removeprefix("#")) for i, entry in enumerate(card.classes)}
+    return {i: (c[0], c[1], c[2], 255) for i, c in colours.items()} | {NODATA: (0, 0, 0, 0)}

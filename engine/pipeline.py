@@ -1,0 +1,176 @@
+"""The life of one tile: read this file first.
+
+Two stories, each told for one tile: ``build_tile`` makes its part of the cube from scenes, ``map_tile`` makes its class
+map from the cube. Readers, classifiers and stores come in as arguments, so one tile on a laptop and a thousand on a
+cluster run the same lines: nothing here knows Ray, Dask's scheduler or torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.cube import STAGE_VERSION, CubeOptions, Reader, build_layer, items_by_step, step_keys
+from engine.errors import TileError
+from engine.features import derive, layers_needed
+from engine.ground import Ground
+from engine.models.card import Card
+from engine.objects import Objects
+from engine.output import NODATA, OutputOptions, cog_files, stac_item
+from engine.store import CubeLayout, checksum, decode_layer, encode_layer
+from engine.types import ClassMap, CubeBlock, FeatureBlock, Item, Layer, Tile, digest, dump_json
+
+Classify = Callable[[NDArray[np.float32]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+"""(n, t, f) float32 -> class index (n,) uint8 and confidence (n,) uint8."""
+
+_STRIP_PX = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class CubeTask:
+    """What a worker needs to know to build one cube tile. ``items``: per sensor; ``previous``: its last record."""
+
+    tile: Tile
+    key: str
+    seq: int
+    epoch: int
+    items: Mapping[str, Sequence[Item]]
+    previous: Mapping[str, Any] = field(default_factory=dict)
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MapTask:
+    """What a worker needs to know to map one tile. ``checksums``: cube object key -> SHA-256; empty: off the mask."""
+
+    tile: Tile
+    key: str
+    seq: int
+    epoch: int
+    checksums: Mapping[str, str]
+    facts: Mapping[str, Any]
+    memory_bytes: int = 0
+
+
+def build_tile(
+    task: CubeTask, layout: CubeLayout, options: CubeOptions, read: Reader, ground: Ground, cube: Objects
+) -> dict[str, Any]:
+    """Scenes -> the tile's zarr shards, in place in the cube. Returns what its record remembers.
+
+    Steps whose key is that of the previous record are taken over from the shard that holds them.
+    """
+    began = time.monotonic()
+    if not ground.inside(task.tile.core).any():
+        return {"empty": True}
+    identity = digest([STAGE_VERSION, layout.grid.crs, layout.grid.bounds(task.tile.core), _arithmetic(options)])
+    body: dict[str, Any] = {"checksums": {}, "bytes": {}, "steps": {}, "observations": {}, "computed": 0}
+    for name, axis in layout.axes.items():
+        items = task.items[name]
+        keys = step_keys(name, axis, items, identity)
+        held = _held_steps(task, layout, name, keys, cube)
+        wanted = {i: members for i, members in enumerate(items_by_step(axis, items)) if i not in held}
+        fresh = build_layer(name, wanted, task.tile.core, read, options)
+        layer = _joined([held[i] if i in held else fresh[i] for i in range(len(axis))])
+        for key, data in encode_layer(layout, task.tile, name, layer).items():
+            cube.put(key, data)
+            body["checksums"][key] = checksum(data)
+            body["bytes"][key] = len(data)
+        body["steps"][name] = keys
+        body["observations"][name] = int(layer.count.sum(dtype=np.int64))
+        body["computed"] += len(wanted)
+    body["seconds"] = round(time.monotonic() - began, 4)
+    return body
+
+
+def load_block(task: MapTask, layout: CubeLayout, card: Card, cube: Objects) -> CubeBlock:
+    """The tile's cube block, as far as the card's recipe asks, each zarr shard checked against the ledger."""
+    layers = layers_needed(card.recipe.features)
+    return {
+        name: decode_layer(cube, layout, task.tile, name, task.checksums, card.recipe.steps) for name in layers
+    }
+
+
+def map_tile(task: MapTask, block: CubeBlock, card: Card, classify: Classify, ground: Ground) -> ClassMap:
+    """Cube block -> class and confidence of every pixel of the tile's core, no data off the ground asked for.
+
+    Works in strips of rows, so that features never exist for the whole tile; a pixel's result does not depend on the
+    strip it falls in. Raises TileError for a tile in which nothing was ever seen.
+    """
+    shape = task.tile.core.shape
+    classes = ClassMap(np.full(shape, NODATA, np.uint8), np.full(shape, NODATA, np.uint8))
+    inside = ground.inside(task.tile.core)
+    seen = False
+    rows = max(1, _STRIP_PX // shape[1])
+    for y0 in range(0, shape[0], rows):
+        strip = slice(y0, y0 + rows)
+        if not inside[strip].any():
+            continue
+        features = derive({name: _rows(layer, strip) for name, layer in block.items()}, card.recipe)
+        chosen = features.valid & inside[strip]
+        if not chosen.any():
+            continue
+        seen = True
+        classes.class_index[strip][chosen], classes.confidence[strip][chosen] = classify(pixels(features, chosen))
+    if inside.any() and not seen:
+        raise TileError(
+            f"not one clear observation in {card.recipe.steps} steps",
+            place=f"tile {task.tile.id}",
+            remedy="raise inputs.*.max_cloud, widen the season or add a sensor; then tiles --retry",
+        )
+    return classes
+
+
+def publish_tile(
+    task: MapTask, layout: CubeLayout, card: Card, classes: ClassMap, options: OutputOptions, output: Objects
+) -> dict[str, Any]:
+    """Class map -> COGs and STAC item in the bucket, under a name that carries the key. Returns what its record keeps."""
+    files = cog_files(layout.grid, task.tile, card, classes, options)
+    item = stac_item(layout.grid, task.tile, card, files, task.facts)
+    folder = f"tiles/{task.tile.id}/{task.key[:16]}"
+    for name, data in files.items():
+        output.put(f"{folder}/{name}", data)
+    output.put(f"{folder}/item.json", dump_json(item))
+    counts = np.bincount(classes.class_index.ravel(), minlength=256)
+    return {
+        "folder": folder,
+        "files": {name: [len(data), checksum(data)] for name, data in files.items()},
+        "bbox": task.facts["bbox"],
+        "pixels": {str(i): int(n) for i, n in enumerate(counts) if n},
+    }
+
+
+def pixels(features: FeatureBlock, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The chosen pixels' series, (n, t, f) float32, row by row."""
+    return np.ascontiguousarray(features.x[:, :, chosen].transpose(2, 0, 1))
+
+
+def _arithmetic(options: CubeOptions) -> list[Any]:
+    return [options.despeckle, list(options.scl_drop)]
+
+
+def _held_steps(
+    task: CubeTask, layout: CubeLayout, name: str, keys: Sequence[str], cube: Objects
+) -> dict[int, Layer]:
+    """The steps that the cube already holds under the same key."""
+    old = task.previous.get("steps", {}).get(name, [])
+    same = [i for i, (was, now) in enumerate(zip(old, keys, strict=False)) if was == now]
+    if not same:
+        return {}
+    try:
+        layer = decode_layer(cube, layout, task.tile, name, task.previous["checksums"])
+    except TileError:  # somebody wrote over it: compute it anew
+        return {}
+    return {i: Layer(layer.values[i : i + 1], layer.count[i : i + 1]) for i in same}
+
+
+def _joined(steps: Sequence[Layer]) -> Layer:
+    return Layer(np.concatenate([s.values for s in steps]), np.concatenate([s.count for s in steps]))
+
+
+def _rows(layer: Layer, rows: slice) -> Layer:
+    return Layer(layer.values[..., rows, :], layer.count[..., rows, :])

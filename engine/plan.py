@@ -1,0 +1,213 @@
+"""The plan: every tile of the area with its items, keys and projected bytes, made without reading a pixel."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pydantic import field_validator
+from pyproj import Transformer
+
+from engine.cube import STAGE_VERSION, CubeOptions, sensor_of
+from engine.errors import InputError, SpecError
+from engine.grid import GridOptions, make_grid, project_area, tiles_of
+from engine.ground import MaskOptions, mask_identity
+from engine.catalog import SourceOptions, find_items
+from engine.steps import SeasonOptions, acquisition_axis, regular_axis
+from engine.types import SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest
+
+_NEAR_PX = 30
+"""Items this many pixels beyond a tile are its items too: the speckle window reaches over the edge."""
+_READ_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2, "thermal": 2 + 2}
+_STORED_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2 + 1, "thermal": 2 + 1}
+_BASE_BYTES = 300_000_000
+
+
+class Inputs(Options):
+    """Where scenes come from, per sensor; several sources of one sensor are composited together."""
+
+    optical: tuple[SourceOptions, ...] = ()
+    radar: tuple[SourceOptions, ...] = ()
+    thermal: tuple[SourceOptions, ...] = ()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, dict | SourceOptions) else value
+
+    def sources(self) -> dict[str, tuple[SourceOptions, ...]]:
+        """Sensors that are given, each with its sources."""
+        return {sensor: getattr(self, sensor) for sensor in SENSOR_BANDS if getattr(self, sensor)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tiles in row-major order, items in time order, and which items each tile needs."""
+
+    grid: Grid
+    area: shapely.Geometry
+    """In the grid's CRS."""
+    tiles: tuple[Tile, ...]
+    items: tuple[Item, ...]
+    axes: Mapping[str, Axis]
+    """Time axis of every cube layer."""
+    audit: tuple[str, ...]
+    """What was decided about the inputs, and what is wrong with some of them, in sentences."""
+    starts: NDArray[np.int64]
+    """(tiles + 1,): tile i's items are ``links[starts[i]:starts[i + 1]]``."""
+    links: NDArray[np.int32]
+    """Indices into ``items``."""
+    identity: str
+    """Digest of the options that decide a cube tile's pixels beside its items."""
+
+    def items_of(self, index: int) -> dict[str, list[Item]]:
+        """The items of the plan's ``index``-th tile, per cube layer, earliest first."""
+        mine = [self.items[i] for i in self.links[self.starts[index] : self.starts[index + 1]]]
+        return {layer: [item for item in mine if item.sensor == sensor_of(layer)] for layer in self.axes}
+
+    def cube_key(self, index: int) -> str:
+        """Digest of all that decides the cube tile's bytes."""
+        core = self.tiles[index].core
+        hashed = hashlib.sha256(f"{self.identity}{tuple(core)}".encode())
+        hashed.update(self._item_digests[self.links[self.starts[index] : self.starts[index + 1]]].tobytes())
+        return hashed.hexdigest()
+
+    @cached_property
+    def _item_digests(self) -> NDArray[np.uint8]:
+        """(items, 32) uint8."""
+        if not self.items:
+            return np.zeros((0, 32), np.uint8)
+        return np.frombuffer(b"".join(bytes.fromhex(item.identity) for item in self.items), np.uint8).reshape(-1, 32)
+
+    def cube_memory_bytes(self) -> int:
+        """Projected peak of building one tile: its layers twice (values, encoded), and the dates at work."""
+        side = self.grid.tile_px**2
+        layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
+        at_work = 4 * (5 * 2 * 3 + 4 + 8 * 2)
+        return side * (2 * layers + at_work)
+
+    def map_memory_bytes(self, features: int, steps: int) -> int:
+        """Projected peak of mapping one tile: its cube block, one strip's features three times, outputs."""
+        side = self.grid.tile_px**2
+        layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
+        strip = min(side, max(65536, self.grid.tile_px)) * steps * features * 4 * 3
+        return 2 * side * layers + strip + 8 * side
+
+    def read_bytes(self) -> int:
+        """Projected bytes of scenes to read, undecoded."""
+        per_item = np.array([_READ_BYTES_PER_PX[item.sensor] for item in self.items], np.int64)
+        return int(per_item[self.links].sum() * self.grid.tile_px**2) if len(self.links) else 0
+
+    def write_bytes(self) -> int:
+        """Projected bytes to write, before compression: cube layers and two products."""
+        side = self.grid.tile_px**2
+        layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
+        return len(self.tiles) * side * (layers + 2)
+
+
+def search(area: shapely.Geometry, season: SeasonOptions, inputs: Inputs) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """Every usable item of the season over the area (EPSG:4326), in time order, and the input audit."""
+    axis = regular_axis(season)
+    items: list[Item] = []
+    audit: list[str] = []
+    for sensor, sources in inputs.sources().items():
+        for source in sources:
+            found = find_items(source, sensor, area, axis.starts[0], axis.ends[-1])
+            items += found.items
+            audit += [*found.audit, *(f"left out: {problem}" for problem in found.problems)]
+    return tuple(sorted(items, key=lambda item: (item.datetime, item.collection, item.id))), tuple(audit)
+
+
+def make_plan(
+    area: shapely.Geometry,
+    season: SeasonOptions,
+    grid_options: GridOptions,
+    cube: CubeOptions,
+    *,
+    items: Sequence[Item],
+    audit: Sequence[str] = (),
+    mask: MaskOptions | None = None,
+) -> Plan:
+    """The plan for these pinned items: a pure function of its arguments. ``area`` in EPSG:4326."""
+    grid = make_grid(area, grid_options)
+    projected = project_area(area, grid)
+    tiles = tuple(tiles_of(grid, projected))
+    axes = _axes(season, cube, items)
+    starts, links = _pair(grid, tiles, items)
+    identity = digest(
+        [STAGE_VERSION, grid.crs, grid.resolution, grid.left, grid.top, cube.despeckle, list(cube.scl_drop),
+         {name: [str(axis.starts), str(axis.ends)] for name, axis in axes.items()}, mask_identity(mask)]
+    )  # fmt: skip
+    bare = int((np.diff(starts) == 0).sum())
+    notes = [f"{bare} of {len(tiles)} tiles are reached by no item"] if bare else []
+    return Plan(grid, projected, tiles, tuple(items), axes, (*audit, *notes), starts, links, identity)
+
+
+def refuse_too_large(plan: Plan, bytes_in_flight: int, features: int, steps: int) -> None:
+    """SpecError where one tile alone needs more memory than may be in flight."""
+    need = max(plan.cube_memory_bytes(), plan.map_memory_bytes(features, steps))
+    if need <= bytes_in_flight:
+        return
+    fits = plan.grid.tile_px
+    while fits > 16 and need * (fits / plan.grid.tile_px) ** 2 > bytes_in_flight:
+        fits //= 2
+    raise SpecError(
+        f"{plan.grid.tile_px} px: one tile needs about {need / 1e9:.2f} GB",
+        expected=f"at most {bytes_in_flight / 1e9:.2f} GB in flight",
+        place="grid.tile_px",
+        remedy=f"use tile_px {fits}, or raise compute.bytes_in_flight",
+    )
+
+
+def _axes(season: SeasonOptions, cube: CubeOptions, items: Sequence[Item]) -> dict[str, Axis]:
+    regular = regular_axis(season)
+    sensors = [sensor for sensor in SENSOR_BANDS if any(item.sensor == sensor for item in items)]
+    layers = cube.layers if cube.layers is not None else tuple(sensors)
+    axes = {}
+    for layer in layers:
+        mine = [item for item in items if item.sensor == sensor_of(layer)]
+        if not mine:
+            raise InputError(
+                f"no item of sensor {sensor_of(layer)} to make layer {layer} of",
+                place="cube.layers",
+                remedy=f"add inputs.{sensor_of(layer)}, or leave the layer out",
+            )
+        axes[layer] = acquisition_axis(mine) if layer == "radar_acquisitions" else regular
+    return axes
+
+
+def _pair(grid: Grid, tiles: Sequence[Tile], items: Sequence[Item]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """For each tile the items whose footprint meets it, grown by ``_NEAR_PX`` pixels, in the items' order."""
+    cores = np.array([tile.core for tile in tiles], np.float64).reshape(-1, 4)
+    r, near = grid.resolution, _NEAR_PX
+    boxes = shapely.box(
+        grid.left + (cores[:, 2] - near) * r,
+        grid.top - (cores[:, 1] + near) * r,
+        grid.left + (cores[:, 3] + near) * r,
+        grid.top - (cores[:, 0] - near) * r,
+    )
+    tree = shapely.STRtree(boxes)
+    which, where = tree.query(_footprints(grid, items), predicate="intersects")
+    order = np.lexsort((which, where))
+    starts = np.searchsorted(where[order], np.arange(len(tiles) + 1))
+    return starts.astype(np.int64), which[order].astype(np.int32)
+
+
+def _footprints(grid: Grid, items: Sequence[Item]) -> NDArray[Any]:
+    """The items' footprints in the grid's CRS, edges densified so that they bend with the projection."""
+    transformer = Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True)
+    known: dict[str, shapely.Geometry] = {}
+    shapes = []
+    for item in items:
+        name = str(item.footprint)
+        if name not in known:
+            bent = shapely.segmentize(shapely.make_valid(shapely.geometry.shape(item.footprint)), 0.1)
+            known[name] = shapely.transform(bent, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
+        shapes.append(known[name])
+    return np.array(shapes, dtype=object)

@@ -1,0 +1,79 @@
+"""From features to class and confidence, in forward passes that all have one size.
+
+Float sums change with the shape of a batch: the kernel, its blocking and the order of additions follow from it. So
+every pass is padded to exactly ``micro_batch`` rows, and a pixel's result is the same to the bit whatever its position
+and its neighbours: tiles cut differently give equal maps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import MicroBatchTooLarge
+from engine.models.card import Card
+from engine.models.package import Classifier
+
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a memory")
+"""How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
+
+_CPU_BATCH = 1024
+"""For a TempCNN on a CPU. Beyond 2048 activations leave the cache and every pass pages in new memory: 36,000 px/s became 25,000."""
+
+_LARGE_BATCH = 65536
+"""For a GPU, whose cores want that many rows at once, and for a forest, whose trees cost the same call each pass."""
+
+
+def classify(
+    classifier: Classifier, x: NDArray[np.float32], micro_batch: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Winning class and its probability for every pixel.
+
+    x: (n, t, f) float32, physical units of the model's recipe, NaN where a series is missing; any memory order.
+    Returns class_index (n,) uint8, index into the card's classes (the first of equals), and confidence (n,) uint8,
+    0 to 100, the winner's calibrated probability in percent. A pixel without any data gets the class of the fill
+    values: the caller masks it. Raises MicroBatchTooLarge when memory does not hold ``micro_batch`` rows.
+    """
+    if micro_batch < 1:
+        raise ValueError(f"micro_batch must be 1 or more, got {micro_batch}")
+    class_index = np.empty(len(x), np.uint8)
+    confidence = np.empty(len(x), np.uint8)
+    try:
+        rows = np.zeros((micro_batch, *x.shape[1:]), np.float32)
+        for start in range(0, len(x), micro_batch):
+            stop = min(start + micro_batch, len(x))
+            rows[: stop - start] = x[start:stop]
+            p = classifier.predict(rows)[: stop - start]
+            class_index[start:stop] = p.argmax(axis=1)
+            confidence[start:stop] = np.rint(p.max(axis=1) * 100)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise MicroBatchTooLarge(
+            f"micro-batch of {micro_batch} rows",
+            expected="one that fits in memory",
+            place=f"model {classifier.card.name}",
+            remedy="halve it",
+        ) from error
+    return class_index, confidence
+
+
+def suggest_micro_batch(card: Card, memory_bytes: int, device: str = "cpu") -> int:
+    """Rows per forward pass: a power of two from 64 up that uses at most ``memory_bytes`` for its arrays.
+
+    Counts the input twice (as given and scaled) and, for TempCNN, two layers of activations and the dense layers.
+    """
+    series = card.recipe.steps * len(card.recipe.features)
+    values = 2 * series + 2 * len(card.classes)
+    if card.family == "tempcnn":
+        values += 2 * 64 * card.recipe.steps + 2 * 256
+    cap = _CPU_BATCH if device == "cpu" and card.family == "tempcnn" else _LARGE_BATCH
+    batch = 64
+    while batch * 2 <= cap and batch * 2 * values * 4 <= memory_bytes:
+        batch *= 2
+    return batch
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _MEMORY_WORDS)

@@ -1,0 +1,188 @@
+"""One asset and one window of the run's grid -> one array.
+
+A pixel of the grid takes the source pixel its centre falls in (nearest neighbour). The source index is computed from
+the grid's own row and column numbers, never from the tile, so a window's pixels do not depend on how the area is cut:
+``on_grid(read(w))[sub] == on_grid(read(sub))``, bit for bit, also across map projections. (GDAL's warper
+approximates its transform per window, so it cannot promise this.)
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.windows import Window as SourceWindow
+
+from engine.errors import InfrastructureError, TileError
+from engine.signing import Links
+from engine.types import Asset, Grid, Item, Window
+
+_TRIES = 4
+_GONE = ("404", "No such file", "does not exist", "NoSuchKey", "Not Found")
+_FORBIDDEN = ("403", "401", "AccessDenied", "Forbidden")
+_PASSING = ("50", "429", "timed out", "Timeout", "onnection", "curl", "Couldn't resolve", "CURL", "SlowDown", "reset")
+
+
+def gdal_settings() -> dict[str, Any]:
+    """GDAL's configuration for reading scenes, set once, here. S3 endpoint taken from the usual AWS variables."""
+    settings: dict[str, Any] = {
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_HTTP_MULTIPLEX": "YES",
+        "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+        "GDAL_HTTP_MAX_RETRY": 4,
+        "GDAL_HTTP_RETRY_DELAY": 0.3,
+        "GDAL_HTTP_TIMEOUT": 60,
+        "GDAL_HTTP_CONNECTTIMEOUT": 10,
+        "GDAL_INGESTED_BYTES_AT_OPEN": 32768,
+        "GDAL_CACHEMAX": 64,
+        "VSI_CACHE": False,
+    }
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if endpoint:
+        settings |= {
+            "AWS_S3_ENDPOINT": endpoint.split("://", 1)[-1].rstrip("/"),
+            "AWS_HTTPS": "YES" if endpoint.startswith("https") else "NO",
+            "AWS_VIRTUAL_HOSTING": False,
+        }
+    return settings
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """The part of a source image that a window of the grid needs, in the source's own pixels.
+
+    values: (y, x) of the source, its dtype, undecoded. rows, cols: source indices into ``values`` of each grid pixel,
+    (h,) and (w,) where source and grid share their axes, else (h, w); -1 where the source has no pixel.
+    """
+
+    values: NDArray
+    rows: NDArray[np.int32]
+    cols: NDArray[np.int32]
+
+    def on_grid(self, values: NDArray, nothing: float) -> NDArray:
+        """``values`` (shape of ``self.values``) on the window's pixels, ``nothing`` where the source has none."""
+        if self.rows.ndim == 1:
+            picked = values[np.ix_(np.maximum(self.rows, 0), np.maximum(self.cols, 0))]
+            outside = (self.rows < 0)[:, None] | (self.cols < 0)[None, :]
+        else:
+            picked = values[np.maximum(self.rows, 0), np.maximum(self.cols, 0)]
+            outside = (self.rows < 0) | (self.cols < 0)
+        if outside.any():
+            picked[outside] = nothing
+        return picked
+
+
+class SceneReader:
+    """Reads pinned items onto one grid, with retries; counts what it reads."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.links = Links()
+        self.reads = 0
+        self.bytes_read = 0
+
+    def __call__(self, item: Item, band: str, window: Window, margin: int = 0) -> Patch | None:
+        """The patch of one band for ``window``, grown by ``margin`` source pixels; None where they do not meet.
+
+        Raises TileError naming item and asset for damaged or missing data, InfrastructureError for what may pass.
+        """
+        if band not in item.assets:
+            raise TileError(
+                f"the item has no asset for {band!r}",
+                expected=f"one of its assets as {band}",
+                place=f"item {item.id}",
+                remedy="name it under inputs.*.assets, or drop the item from the catalogue",
+            )
+        asset = item.assets[band]
+        place = f"item {item.id}, asset {band} ({asset.href})"
+        for attempt in range(_TRIES):
+            path = self.links.open_path(asset.href, item.sign, renew=attempt > 0)
+            try:
+                return self._read(path, window, margin, fresh=attempt > 0)
+            except (RasterioError, OSError, ValueError) as error:
+                told = _tell(error, asset, place, last=attempt == _TRIES - 1)
+                if told is not None:
+                    raise told from error
+                time.sleep(random.uniform(0.5, 1.0) * 0.3 * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read(self, path: str, window: Window, margin: int, fresh: bool) -> Patch | None:
+        # After a failure, what GDAL remembers of the file may be the damaged half.
+        extra = {"CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/"} if fresh else {}
+        with rasterio.Env(**gdal_settings(), **extra):
+            patch = read_patch(path, self.grid, window, margin)
+        self.reads += 1
+        self.bytes_read += patch.values.nbytes if patch else 0
+        return patch
+
+
+def read_patch(path: str, grid: Grid, window: Window, margin: int = 0) -> Patch | None:
+    """The part of a raster's first band that ``window`` needs, grown by ``margin`` source pixels, or None.
+
+    Raises ValueError for a raster without CRS or geotransform, rasterio's errors for one that cannot be read.
+    """
+    with rasterio.open(path) as source:
+        if source.crs is None or source.transform.is_identity:
+            raise ValueError("it has no CRS or no geotransform")
+        rows, cols = _source_index(grid, window, source.crs.to_wkt(), tuple(source.transform)[:6], source.shape)
+        inside_rows, inside_cols = rows[rows >= 0], cols[cols >= 0]
+        if inside_rows.size == 0 or inside_cols.size == 0:
+            return None
+        r0, r1 = max(int(inside_rows.min()) - margin, 0), min(int(inside_rows.max()) + 1 + margin, source.height)
+        c0, c1 = max(int(inside_cols.min()) - margin, 0), min(int(inside_cols.max()) + 1 + margin, source.width)
+        values = source.read(1, window=SourceWindow(c0, r0, c1 - c0, r1 - r0))
+    return Patch(values, np.where(rows < 0, -1, rows - r0), np.where(cols < 0, -1, cols - c0))
+
+
+@lru_cache(maxsize=32)
+def _source_index(
+    grid: Grid, window: Window, crs_wkt: str, transform: tuple[float, ...], shape: tuple[int, int]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Source row and column of every pixel centre of the window, -1 outside the source."""
+    a, b, c, d, e, f = transform
+    x = grid.left + (np.arange(window.x0, window.x1) + 0.5) * grid.resolution
+    y = grid.top - (np.arange(window.y0, window.y1) + 0.5) * grid.resolution
+    if b == 0 and d == 0 and rasterio.crs.CRS.from_wkt(crs_wkt) == rasterio.crs.CRS.from_user_input(grid.crs):
+        rows, cols = np.floor((y - f) / e), np.floor((x - c) / a)
+    else:
+        xx, yy = np.meshgrid(x, y)
+        xs, ys = Transformer.from_crs(grid.crs, crs_wkt, always_xy=True).transform(xx, yy)
+        # Outside the source's projection pyproj answers inf: no pixel there.
+        xs, ys = np.where(np.isfinite(xs), xs, np.nan), np.where(np.isfinite(ys), ys, np.nan)
+        determinant = a * e - b * d
+        cols = np.floor((e * (xs - c) - b * (ys - f)) / determinant)
+        rows = np.floor((a * (ys - f) - d * (xs - c)) / determinant)
+        missing = ~((rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1]))
+        rows, cols = np.where(missing, -1, rows), np.where(missing, -1, cols)
+    rows = np.where((rows >= 0) & (rows < shape[0]), rows, -1).astype(np.int32)
+    cols = np.where((cols >= 0) & (cols < shape[1]), cols, -1).astype(np.int32)
+    return rows, cols
+
+
+def _tell(error: Exception, asset: Asset, place: str, last: bool) -> Exception | None:
+    """The error to raise, or None to try again."""
+    text = str(error) or type(error).__name__
+    remote = "://" in asset.href
+    if any(word in text for word in _GONE):
+        return TileError(f"not found: {text}", place=place, remedy="repair the catalogue or the scene, then tiles --retry")
+    if remote and not last:
+        return None
+    if remote and any(word in text for word in _FORBIDDEN):
+        return InfrastructureError(f"refused: {text}", place=place, remedy="check the credentials or the signing service")
+    if remote and any(word in text for word in _PASSING) and isinstance(error, RasterioIOError):
+        return InfrastructureError(text, place=place, remedy="the run tries again")
+    return TileError(
+        f"cannot be read, truncated or damaged: {text}",
+        expected="a georeferenced raster GDAL can decode",
+        place=place,
+        remedy="fetch the scene again, then tiles --retry",
+    )

@@ -1,0 +1,187 @@
+"""Labels on the ground -> labelled pixels for training, each in the spatial block it is dealt out with."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import fsspec
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import rasterio
+from numpy.typing import NDArray
+from pydantic import Field
+from rasterio.features import rasterize
+
+from engine.errors import InputError
+from engine.ground import read_raster
+from engine.objects import absolute
+from engine.types import FeatureBlock, Grid, Options, Samples, Window, digest
+
+_MOST_PER_TILE = 20_000
+_RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
+
+
+class LabelOptions(Options):
+    """What grew where: a raster of codes, or polygons with a code column; and the legend that names the codes."""
+
+    uri: str
+    legend: str | None = None
+    """CSV with columns code and name, optionally colour (#rrggbb) and kind (rows of kind CT are crops)."""
+    column: str = "crop_code"
+    """For polygons: the column of codes."""
+    ignore: tuple[int, ...] = (0,)
+    """Codes that mean: not labelled."""
+    block_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the blocks dealt whole to training, validation and test; None: as ``model.train`` says."""
+    min_samples: Annotated[int, Field(ge=1)] | None = None
+    """Classes with fewer labelled pixels are left out; None: as ``model.train`` says."""
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Names and, where given, colours of the codes."""
+
+    names: Mapping[int, str]
+    colours: Mapping[int, str]
+
+
+class Labels:
+    """Labels of a whole area; asks for one window at a time."""
+
+    def __init__(self, options: LabelOptions, grid: Grid, block_m: float) -> None:
+        self.options, self.grid, self.block_m = options, grid, block_m
+        self._parcels = None if _is_raster(options.uri) else _read_parcels(options, grid, block_m)
+
+    def identity(self) -> list[Any]:
+        """What changes when the labels do."""
+        return [self.options.model_dump(mode="json"), self.block_m, file_digest(self.options.uri)]
+
+    def read(self, window: Window) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Codes (y, x) int32, 0 = not labelled, and the block (y, x) int64 of each pixel.
+
+        A polygon's pixels (by centre) all lie in the block of its representative point, so no parcel is torn.
+        """
+        if self._parcels is not None:
+            return self._of_parcels(window)
+        patch = read_raster(self.options.uri, self.grid, window)
+        codes = np.zeros(window.shape, np.int32)
+        if patch is not None:
+            codes = patch.on_grid(patch.values.astype(np.int32), 0)
+        codes[np.isin(codes, self.options.ignore)] = 0
+        r = self.grid.resolution
+        x = self.grid.left + (np.arange(window.x0, window.x1) + 0.5) * r
+        y = self.grid.top - (np.arange(window.y0, window.y1) + 0.5) * r
+        return codes, _block(x[None, :], y[:, None], self.block_m)
+
+    def _of_parcels(self, window: Window) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        assert self._parcels is not None
+        left, bottom, right, top = self.grid.bounds(window)
+        near = self._parcels.cx[left:right, bottom:top]
+        if near.empty:
+            return np.zeros(window.shape, np.int32), np.zeros(window.shape, np.int64)
+        which = rasterize(
+            zip(near.geometry, range(1, len(near) + 1), strict=True),
+            out_shape=window.shape,
+            transform=rasterio.Affine(*self.grid.transform(window)),
+            dtype="int32",
+        )
+        codes = np.concatenate([[0], near["code"].to_numpy(np.int32)])[which]
+        return codes, np.concatenate([[0], near["block"].to_numpy(np.int64)])[which]
+
+
+def take(
+    features: FeatureBlock, codes: NDArray[np.int32], block: NDArray[np.int64], window: Window, seed: int
+) -> Samples:
+    """The labelled, seen pixels of one tile, at most 20,000, drawn by a seed of the tile's own."""
+    rows, cols = np.nonzero((codes != 0) & features.valid)
+    if len(rows) > _MOST_PER_TILE:
+        drawn = np.random.default_rng([seed, window.y0, window.x0]).choice(len(rows), _MOST_PER_TILE, replace=False)
+        rows, cols = rows[np.sort(drawn)], cols[np.sort(drawn)]
+    return Samples(
+        x=np.ascontiguousarray(features.x[:, :, rows, cols].transpose(2, 0, 1)),
+        y=codes[rows, cols],
+        block=block[rows, cols],
+        row=(rows + window.y0).astype(np.int32),
+        col=(cols + window.x0).astype(np.int32),
+    )
+
+
+def joined(parts: list[Samples]) -> Samples:
+    """One table of several."""
+    return Samples(*(np.concatenate([getattr(part, name) for part in parts]) for name in Samples.__slots__))
+
+
+def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:
+    """Names and colours by code; without a legend every code present is named after itself."""
+    if uri is None:
+        return Legend({int(c): f"class {c}" for c in np.unique(codes) if c}, {})
+    try:
+        with fsspec.open(uri, "rb") as file:
+            table = pd.read_csv(file)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"cannot be read: {error}", expected="a CSV of code,name", place=uri) from error
+    missing = {"code", "name"} - set(table.columns)
+    if missing:
+        raise InputError(
+            f"columns {list(table.columns)}", expected="code and name", place=uri, remedy=f"add {sorted(missing)}"
+        )
+    if "kind" in table.columns:
+        table = table[table["kind"] == "CT"]
+    table = table[table["code"] != 0]
+    codes_column = table["code"].astype(int)
+    names = dict(zip(codes_column, table["name"].astype(str), strict=True))
+    given = table["colour"] if "colour" in table.columns else pd.Series(dtype=str)
+    colours = {code: str(c) for code, c in zip(codes_column, given, strict=False) if isinstance(c, str)}
+    return Legend(names, colours)
+
+
+def file_digest(uri: str) -> str:
+    """What changes when a named file does: size with time of change, or the store's own checksum."""
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+        info = fs.info(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", place=uri, remedy="check the uri") from error
+    stamp = [str(info.get(name)) for name in ("size", "mtime", "ETag", "LastModified")]
+    return digest([uri, *stamp])
+
+
+def _is_raster(uri: str) -> bool:
+    return uri.lower().endswith(_RASTER_SUFFIXES)
+
+
+def _read_parcels(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoDataFrame:
+    try:
+        with fsspec.open(options.uri, "rb") as file:
+            data = io.BytesIO(file.read())
+        read = gpd.read_parquet if options.uri.lower().endswith("parquet") else gpd.read_file
+        frame = read(data)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", expected="polygons or a raster", place=options.uri) from error
+    if options.column not in frame.columns:
+        raise InputError(
+            f"columns {list(frame.columns)}",
+            expected=f"a column {options.column!r} of integer codes",
+            place=options.uri,
+            remedy="name the column under labels.column",
+        )
+    if frame.crs is None:
+        raise InputError("the polygons have no CRS", place=options.uri, remedy="write it into the file")
+    frame = frame[~frame[options.column].isin(options.ignore)].to_crs(grid.crs)
+    points = frame.geometry.representative_point()
+    block = _block(points.x.to_numpy(), points.y.to_numpy(), block_m)
+    return gpd.GeoDataFrame({"code": frame[options.column].astype(int), "block": block}, geometry=frame.geometry)
+
+
+def _block(x: NDArray[np.float64], y: NDArray[np.float64], side_m: float) -> NDArray[np.int64]:
+    """Number of the block a point lies in; blocks are anchored at the CRS's origin, so they outlive the area."""
+    return (np.floor(y / side_m).astype(np.int64) << 32) + np.floor(x / side_m).astype(np.int64)
+
+
+def legend_of(options: LabelOptions, samples: Samples) -> Legend:
+    """The legend of the codes that were sampled."""
+    return read_legend(options.legend and absolute(options.legend), samples.y)

@@ -1,0 +1,108 @@
+"""Cube and labels -> a model, written where the spec says. Nothing is trained that is trained already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from pyproj import Transformer
+
+from engine.errors import InputError
+from engine.features import FEATURES_VERSION, derive, layers_needed
+from engine.ground import Ground
+from engine.ledger import Record
+from engine.models import Domain, Recipe, read_card, write_model
+from engine.objects import Objects, absolute
+from engine.plan import Plan
+from engine.samples import LabelOptions, Labels, file_digest, joined, legend_of, take
+from engine.store import CubeLayout, decode_layer
+from engine.training import TrainOptions, fit
+from engine.training.fit import TRAINING_VERSION
+from engine.types import Samples, digest
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """All that decides a training. ``records``: the cube's, by tile."""
+
+    plan: Plan
+    layout: CubeLayout
+    records: Mapping[str, Record]
+    cube_uri: str
+    labels: LabelOptions
+    recipe: Recipe
+    options: TrainOptions
+    model_uri: str
+    domain: Domain
+
+    def key(self) -> str:
+        """Digest of cube, labels, recipe and options."""
+        sums = {tile: record.body.get("checksums") for tile, record in self.records.items()}
+        legend = file_digest(absolute(self.labels.legend)) if self.labels.legend else None
+        return digest(
+            [TRAINING_VERSION, FEATURES_VERSION, sums, self.labels.model_dump(mode="json"),
+             file_digest(absolute(self.labels.uri)), legend, self.recipe.model_dump(mode="json"),
+             self.options.model_dump(mode="json")]
+        )  # fmt: skip
+
+
+def is_trained(request: TrainRequest) -> bool:
+    """True where the model there was trained from just this."""
+    try:
+        return bool(read_card(request.model_uri).training.get("inputs") == request.key())
+    except InputError:
+        return False
+
+
+def train(request: TrainRequest, progress: Callable[..., None] | None = None) -> dict[str, Any]:
+    """Sample, fit, write the model. Returns the report, which lies beside the model as ``training.json``."""
+    samples = collect(request)
+    legend = legend_of(request.labels, samples)
+    fitted = fit(samples, request.recipe, legend.names, request.options, progress, colours=legend.colours)
+    training = {**fitted.card.training, "inputs": request.key()}
+    card = fitted.card.model_copy(update={"training": training})
+    Objects(absolute(request.model_uri)).put(
+        "training.json", (json.dumps(fitted.report, indent=2, sort_keys=True) + "\n").encode()
+    )
+    write_model(card, fitted.weights, request.model_uri, request.domain)
+    return fitted.report
+
+
+def collect(request: TrainRequest) -> Samples:
+    """Labelled pixels of every tile whose cube is there; InputError where labels and cube do not meet."""
+    plan, cube = request.plan, Objects(request.cube_uri)
+    labels = Labels(request.labels, plan.grid, request.options.block_m)
+    ground = Ground(plan.grid, plan.area, None)
+    parts = []
+    for tile in plan.tiles:
+        record = request.records.get(tile.id)
+        if record is None or record.state != "written" or record.body.get("empty"):
+            continue
+        codes, block = labels.read(tile.core)
+        codes[~ground.inside(tile.core)] = 0
+        if not codes.any():
+            continue
+        layers = {
+            name: decode_layer(cube, request.layout, tile, name, record.body["checksums"], request.recipe.steps)
+            for name in layers_needed(request.recipe.features)
+        }
+        parts.append(take(derive(layers, request.recipe), codes, block, tile.core, request.options.seed))
+    if not parts or not sum(len(part.y) for part in parts):
+        raise InputError(
+            "not one labelled pixel lies on a cube tile",
+            expected="labels that overlap the area",
+            place=request.labels.uri,
+            remedy="check the labels' CRS and extent, labels.ignore and the area",
+        )
+    return joined(parts)
+
+
+def outline(plan: Plan) -> dict[str, Any]:
+    """The area as GeoJSON geometry in longitude and latitude, rounded to a metre or so."""
+    back = Transformer.from_crs(plan.grid.crs, "EPSG:4326", always_xy=True)
+    lonlat = shapely.transform(plan.area, lambda xy: np.column_stack(back.transform(xy[:, 0], xy[:, 1])))
+    return dict(shapely.geometry.mapping(shapely.set_precision(lonlat, 1e-6)))

@@ -1,0 +1,101 @@
+"""Spatial blocks dealt to training, validation and test.
+
+Neighbouring pixels are alike, so pixels dealt at random would be tested on their own fields. Whole blocks are dealt
+instead, three fifths to training and one each to validation and test, classes as evenly as blocks allow
+(scikit-learn's StratifiedGroupKFold, tried with several seeds).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+
+FOLDS = 5
+ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which samples train, validate and test. train, validation, test: (n,) bool, disjoint, together all True."""
+
+    train: NDArray[np.bool_]
+    validation: NDArray[np.bool_]
+    test: NDArray[np.bool_]
+    blocks: tuple[int, int, int]
+    """Number of blocks in each part."""
+    seed: int
+    """The seed of the best attempt."""
+
+    @property
+    def parts(self) -> dict[str, NDArray[np.bool_]]:
+        """The three parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def deal_blocks(y: NDArray[np.integer], block: NDArray[np.int64], seed: int, block_m: float) -> Split:
+    """Deal blocks to the three parts; of ``ATTEMPTS`` seeds the one that spreads the classes best.
+
+    Best is: no class missing in training, then in test, then in validation, then the smallest deviation of a class'
+    share in a part from its share in all samples. Equal input gives an equal split.
+
+    y: (n,) class indices. block: (n,) block numbers. block_m: side of a block, for the error. Raises InputError where
+    there are fewer than five blocks or a class cannot be given to training.
+    """
+    groups, block_index = np.unique(block, return_inverse=True)
+    remedy = f"smaller blocks (labels.block_m, now {block_m:g} m) or labels from a larger area"
+    if len(groups) < FOLDS:
+        raise InputError(
+            f"labels in {len(groups)} spatial blocks",
+            expected=f"{FOLDS} or more, to deal to training, validation and test",
+            place="labels",
+            remedy=remedy,
+        )
+    counts = np.zeros((len(groups), int(y.max()) + 1), np.int64)
+    np.add.at(counts, (block_index, y), 1)
+    attempts = [(*_quality(counts, folds), number, folds) for number, folds in _attempts(y, block_index, seed)]
+    missing_train, *_, number, folds = min(attempts, key=lambda attempt: attempt[:-1])
+    if missing_train:
+        raise InputError(
+            f"{missing_train} classes that no deal of {len(groups)} blocks gives to training",
+            place="labels",
+            remedy=remedy,
+        )
+    fold = folds[block_index]
+    sizes = (int((folds < 3).sum()), int((folds == 3).sum()), int((folds == 4).sum()))
+    return Split(fold < 3, fold == 3, fold == 4, sizes, number)
+
+
+def _attempts(y: NDArray[np.integer], block_index: NDArray[np.intp], seed: int) -> list[tuple[int, NDArray[np.int64]]]:
+    """(seed, fold of each block) for every attempt."""
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
+
+    result = []
+    for number in range(seed, seed + ATTEMPTS):
+        folds = np.empty(int(block_index.max()) + 1, np.int64)
+        dealer = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=number)
+        with warnings.catch_warnings():
+            # A class rarer than five samples is told by the caller, in our words.
+            warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+            for fold, (_, held_out) in enumerate(dealer.split(np.zeros(len(y)), y, block_index)):
+                folds[block_index[held_out]] = fold
+        result.append((number, folds))
+    return result
+
+
+def _quality(counts: NDArray[np.int64], folds: NDArray[np.int64]) -> tuple[int, int, int, float]:
+    """(classes missing in train, in test, in validation, largest deviation of a class' share): smaller is better.
+
+    counts: (blocks, classes). folds: (blocks,).
+    """
+    shares = counts.sum(axis=0) / counts.sum()
+    missing, deviation = [], 0.0
+    for part in (folds < 3, folds == 4, folds == 3):
+        found = counts[part].sum(axis=0)
+        missing.append(int((found == 0).sum()))
+        deviation = max(deviation, float(np.abs(found / max(found.sum(), 1) - shares).max()))
+    return missing[0], missing[1], missing[2], deviation

@@ -1,0 +1,250 @@
+"""The frozen nouns that travel along one tile's way. Import this module freely: no torch, rasterio or Ray behind it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+OPTICAL_BANDS = ("blue", "green", "red", "nir", "swir1")
+RADAR_BANDS = ("vv", "vh")
+THERMAL_BANDS = ("lst",)
+SENSOR_BANDS: Mapping[str, tuple[str, ...]] = {
+    "optical": OPTICAL_BANDS,
+    "radar": RADAR_BANDS,
+    "thermal": THERMAL_BANDS,
+}
+
+FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
+    **{band: (band,) for bands in SENSOR_BANDS.values() for band in bands},
+    "ndvi": ("nir", "red"),
+    "evi": ("nir", "red", "blue"),
+    "gcvi": ("nir", "green"),
+    "lswi": ("nir", "swir1"),
+    "rvi": ("nir", "red"),
+}
+"""Every feature a recipe may name, and the bands it is made of (an index: in the order its kernel takes them)."""
+
+
+class Options(BaseModel):
+    """Base of every stage's options: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON-able value in canonical form, as 64 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def dump_json(value: Any) -> bytes:
+    """Readable JSON bytes, the same for equal values: keys sorted, two spaces, a newline at the end."""
+    return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+class Window(NamedTuple):
+    """Half-open pixel ranges of the run's grid: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``. May be negative."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+    def padded(self, halo: int) -> Window:
+        """The window grown by ``halo`` pixels on every side."""
+        return Window(self.y0 - halo, self.y1 + halo, self.x0 - halo, self.x1 + halo)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The run's pixel lattice, north up, square pixels; pixel (0, 0) has its outer corner at (left, top)."""
+
+    crs: str
+    """Authority code, such as ``EPSG:32631``."""
+    resolution: float
+    """Pixel size in units of the CRS (metres)."""
+    left: float
+    top: float
+    height: int
+    """Rows of the whole area."""
+    width: int
+    """Columns of the whole area."""
+    tile_px: int
+    """Core size of a tile; the last row and column may be cut short by the area's edge."""
+
+    def __post_init__(self) -> None:
+        if not (self.resolution > 0 and self.height > 0 and self.width > 0 and self.tile_px > 0):
+            raise ValueError(f"Grid needs positive resolution, height, width and tile_px, got {self}")
+
+    @property
+    def tile_rows(self) -> int:
+        return -(-self.height // self.tile_px)
+
+    @property
+    def tile_cols(self) -> int:
+        return -(-self.width // self.tile_px)
+
+    def tile(self, row: int, col: int) -> Tile:
+        """The tile at this row and column of tiles; IndexError outside the grid."""
+        if not (0 <= row < self.tile_rows and 0 <= col < self.tile_cols):
+            raise IndexError(f"tile ({row}, {col}) outside a grid of {self.tile_rows} x {self.tile_cols} tiles")
+        y0, x0 = row * self.tile_px, col * self.tile_px
+        return Tile(
+            row, col, Window(y0, min(y0 + self.tile_px, self.height), x0, min(x0 + self.tile_px, self.width))
+        )
+
+    def bounds(self, window: Window) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) of a window in the grid's CRS."""
+        r = self.resolution
+        return (
+            self.left + window.x0 * r,
+            self.top - window.y1 * r,
+            self.left + window.x1 * r,
+            self.top - window.y0 * r,
+        )
+
+    def transform(self, window: Window) -> tuple[float, float, float, float, float, float]:
+        """Affine coefficients (a, b, c, d, e, f) of a window's pixels, row-major as rasterio and STAC write them."""
+        left, _, _, top = self.bounds(window)
+        return (self.resolution, 0.0, left, 0.0, -self.resolution, top)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """Square of the grid, the unit of work. ``core`` is what it writes; what it reads may be larger by a halo."""
+
+    row: int
+    col: int
+    core: Window
+
+    @property
+    def id(self) -> str:
+        """Name such as ``r0003c0012``, unique within the grid."""
+        return f"r{self.row:04d}c{self.col:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One band of one scene, resolved: how to fetch it and how its numbers become physical values."""
+
+    href: str
+    """Absolute path or URL, unsigned."""
+    identity: str
+    """What changes when the bytes change: checksum, ETag with size, or size with mtime."""
+    scale: float = 1.0
+    offset: float = 0.0
+    """physical = DN * scale + offset (reflectance 0 to 1, linear power, kelvin)."""
+    nodata: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One scene pinned into the run, its assets under our band names (``blue`` ... ``swir1``, ``vv``, ``vh``, ``lst``,
+    and ``mask`` for the quality layer)."""
+
+    id: str
+    collection: str
+    sensor: str
+    """``optical``, ``radar`` or ``thermal``."""
+    datetime: datetime
+    """UTC."""
+    footprint: Mapping[str, Any]
+    """GeoJSON geometry, longitude and latitude."""
+    assets: Mapping[str, Asset]
+    mask_kind: str | None
+    """How ``mask`` is read: ``scl``, ``qa_pixel`` (Collection 2), ``pixel_qa`` (Collection 1), ``None`` without."""
+    sign: str | None = None
+    """Name or URL of the service that signs this item's links at reading time."""
+
+    @property
+    def identity(self) -> str:
+        """Digest of all that decides the pixels this item gives."""
+        bands = {
+            name: [a.identity, a.scale, a.offset, a.nodata] for name, a in sorted(self.assets.items())
+        }
+        return digest([self.id, self.collection, self.sensor, self.datetime.isoformat(), self.mask_kind, bands])
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A sensor group's time axis: half-open intervals in time order, regular steps or single acquisitions."""
+
+    name: str
+    starts: tuple[datetime, ...]
+    ends: tuple[datetime, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.starts) != len(self.ends) or any(s >= e for s, e in zip(self.starts, self.ends, strict=True)):
+            raise ValueError(f"axis {self.name}: every interval needs start < end")
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of one cube tile: what was measured, composited, unfilled.
+
+    values: (t, b, y, x); optical uint16 (reflectance = DN * 0.0001 - 0.1, 0 = no data), radar float32 linear power
+    (NaN = no data), thermal uint16 (kelvin = DN * 0.01, 0 = no data).
+    count: (t, y, x) uint8, valid observations behind each value, 255 and more written as 255.
+    """
+
+    values: NDArray
+    count: NDArray[np.uint8]
+
+
+CubeBlock = Mapping[str, Layer]
+"""One tile's layers by name: optical, radar, thermal, radar_acquisitions."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBlock:
+    """Model input of one tile.
+
+    x: (t, f, y, x) float32, features in the recipe's order, physical units, gaps filled, NaN where a whole series is
+    missing. valid: (y, x) bool, True where the model may speak.
+    """
+
+    x: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Labelled pixels for training.
+
+    x: (n, t, f) float32 as in FeatureBlock. y: (n,) int32 label codes of the legend. block: (n,) int64, spatial block
+    a sample lies in; blocks, never pixels, are dealt to train, validation and test. row, col: (n,) int32 grid pixel.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int32]
+    block: NDArray[np.int64]
+    row: NDArray[np.int32]
+    col: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """What the model says of one tile's core.
+
+    class_index: (y, x) uint8, index into the card's classes, 255 = no data. confidence: (y, x) uint8, 0 to 100,
+    calibrated probability of the winning class in percent, 255 = no data.
+    """
+
+    class_index: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]

@@ -1,0 +1,120 @@
+"""What a worker process holds open while it does tiles: readers, model, stores. The same on every executor.
+
+A ``CubeWork`` or ``MapWork`` is a small description that travels; ``open()`` in the worker gives the function that
+does one task and commits its record.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import shapely
+
+from engine.cube import CubeOptions
+from engine.ground import Ground, MaskOptions
+from engine.ledger.book import commit_record
+from engine.ledger.record import Record
+from engine.objects import Objects, absolute
+from engine.output import OutputOptions
+from engine.pipeline import CubeTask, MapTask, build_tile, load_block, map_tile, publish_tile
+from engine.store import CubeLayout
+
+LEDGER = "_tilth"
+"""Folder of the ledger, below a map."""
+
+
+def cube_ledger(uri: str) -> Objects:
+    """Folder of a cube's ledger: beside the cube, because all below a Zarr group is Zarr's."""
+    return Objects(f"{absolute(uri)}.ledger")
+
+
+class Work(Protocol):
+    """A stage, ready to travel to a worker."""
+
+    def open(self) -> Callable[[Any], Record]:
+        """Open what the stage needs; the function returned does one task and commits its record."""
+        ...
+
+
+@dataclass(frozen=True)
+class CubeWork:
+    """The cube stage. ``area_wkb``: the area in the grid's CRS."""
+
+    layout: CubeLayout
+    options: CubeOptions
+    area_wkb: bytes
+    mask: MaskOptions | None
+
+    def open(self) -> Callable[[CubeTask], Record]:
+        """Reader and cube, opened once."""
+        from engine.read import SceneReader  # noqa: PLC0415 (rasterio is opened where it is used)
+
+        read = SceneReader(self.layout.grid)
+        ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
+        cube = Objects(self.options.uri)
+        ledger = cube_ledger(self.options.uri)
+
+        def do(task: CubeTask) -> Record:
+            reads, bytes_read, requests = read.reads, read.bytes_read, cube.requests
+            body = build_tile(task, self.layout, self.options, read, ground, cube)
+            body["bytes_read"] = read.bytes_read - bytes_read
+            body["requests"] = read.reads - reads + cube.requests - requests + 1
+            return _committed(ledger, task, body)
+
+        return do
+
+
+@dataclass(frozen=True)
+class MapWork:
+    """The map stage. Two tiles may be under way in one worker: one is read while the other is in the model."""
+
+    layout: CubeLayout
+    cube_uri: str
+    model_uri: str
+    output: OutputOptions
+    area_wkb: bytes
+    mask: MaskOptions | None
+    micro_batch: int
+    device: str
+
+    def open(self) -> Callable[[MapTask], Record]:
+        """The model, loaded once, and the stores."""
+        from engine.models import load_model  # noqa: PLC0415 (torch is loaded only where a model runs)
+        from engine.predict import classify  # noqa: PLC0415
+
+        model = load_model(self.model_uri, self.device)
+        ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
+        cube, output = Objects(self.cube_uri), Objects(self.output.uri)
+        ledger = output.child(LEDGER)
+        one_at_a_time = threading.Lock()
+
+        def do(task: MapTask) -> Record:
+            times = [time.monotonic()]
+            block = load_block(task, self.layout, model.card, cube) if task.checksums else {}
+            times.append(time.monotonic())
+            with one_at_a_time:
+                waited = time.monotonic()
+                classes = map_tile(
+                    task, block, model.card, lambda x: classify(model, x, self.micro_batch), ground
+                )
+                times += [waited, time.monotonic()]
+            body = publish_tile(task, self.layout, model.card, classes, self.output, output)
+            times.append(time.monotonic())
+            seconds = {
+                "read": times[1] - times[0],
+                "predict": times[3] - times[2],
+                "write": times[4] - times[3],
+            }
+            requests = len(task.checksums) + len(body["files"]) + 2
+            seconds = {part: round(value, 4) for part, value in seconds.items()}
+            return _committed(ledger, task, body | {"seconds": seconds, "requests": requests})
+
+        return do
+
+
+def _committed(ledger: Objects, task: CubeTask | MapTask, body: Mapping[str, Any]) -> Record:
+    return commit_record(ledger, Record(task.tile.id, task.seq, task.key, "written", task.epoch, body))

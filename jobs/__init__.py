@@ -1,0 +1,1 @@
+"""What a person asks for: the spec, the commands, the demo."""

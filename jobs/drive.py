@@ -1,0 +1,244 @@
+"""The sequence of a job, from a pinned plan to a published map: cube, model, map, collection, report.
+
+This is what runs on the driver, on a laptop or as a job on a cluster's head. Every stage is a list of tiles streamed
+through an executor; what the ledger says is done is not done again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import psutil
+
+from engine.errors import InputError, MicroBatchTooLarge, TilthError
+from engine.executors import Executor
+from engine.keys import map_keys, tile_facts
+from engine.ledger import Lease, Ledger, Record
+from engine.models import Card, Domain, model_digest, read_card
+from engine.objects import Objects
+from engine.pipeline import CubeTask, MapTask
+from engine.plan import Plan
+from engine.run import Limits, Progress, stream
+from engine.store import CubeLayout, prepare
+from engine.train import TrainRequest, is_trained, outline, train
+from engine.work import LEDGER, CubeWork, MapWork, Work, cube_ledger
+from jobs.finish import finish, stated
+from jobs.pinned import micro_batch
+from jobs.spec import Spec
+
+_WORKER_BYTES = 2_000_000_000
+
+
+@dataclass
+class Drive:
+    """One execution of a plan. ``say`` tells a person a sentence, ``tick`` is told of progress, ``stop`` asks whether to
+    end early (an error that says why, or None)."""
+
+    spec: Spec
+    plan: Plan
+    say: Callable[[str], None]
+    tick: Callable[[Progress], None]
+    stop: Callable[[], TilthError | None]
+
+    def __post_init__(self) -> None:
+        self.output, self.cube = Objects(self.spec.output.uri), Objects(self.spec.cube.uri)
+        self.limits = Limits(bytes_in_flight(self.spec), self.spec.compute.retries)
+        self.began = time.monotonic()
+
+    def run(self, last: str = "map") -> dict[str, Any]:
+        """All stages up to ``last`` (cube, train, map). Returns the report; TilthError where it ends early."""
+        with Lease(self.output.child(LEDGER)) as lease, Lease(cube_ledger(self.spec.cube.uri)) as cube_lease:
+            self._leases = (lease, cube_lease)
+            layout = prepare(self.cube, self.plan.grid, self.plan.axes)
+            built = self.build_cube(layout, cube_lease.epoch)
+            if last == "cube":
+                return {"stage": "cube", "tiles": states(built, self.plan)}
+            training = self.train_model(layout, built)
+            if last == "train":
+                return {"stage": "train", "training": training}
+            ledger = self.make_map(layout, built, lease.epoch)
+            return finish(self.spec, self.plan, ledger, built, time.monotonic() - self.began)
+
+    def build_cube(self, layout: CubeLayout, epoch: int) -> Ledger:
+        """The cube stage: every tile whose key the ledger does not hold as written."""
+        ledger = Ledger(cube_ledger(self.spec.cube.uri)).load()
+        plan, todo = self.plan, []
+        for index, tile in enumerate(plan.tiles):
+            key, known = plan.cube_key(index), ledger.latest.get(tile.id)
+            if known and known.key == key and known.state != "pending":
+                continue
+            previous = known.body if known and known.state == "written" else {}
+            todo.append((index, key, previous))
+        tasks = (
+            CubeTask(
+                plan.tiles[index], key, ledger.next_seq(plan.tiles[index].id), epoch, plan.items_of(index), previous,
+                plan.cube_memory_bytes(),
+            )
+            for index, key, previous in todo
+        )  # fmt: skip
+        work = CubeWork(layout, self.spec.cube, plan.area.wkb, self.spec.mask)
+        self._stage("cube", tasks, len(todo), work, ledger)
+        return ledger
+
+    def train_model(self, layout: CubeLayout, built: Ledger) -> dict[str, Any] | None:
+        """Train when labels are given and no model trained from just this is there."""
+        spec = self.spec
+        if spec.labels is None:
+            return None
+        season = self.plan.axes[next(iter(self.plan.axes))]
+        request = TrainRequest(
+            plan=self.plan,
+            layout=layout,
+            records={tile.id: built.latest[tile.id] for tile in self.plan.tiles if tile.id in built.latest},
+            cube_uri=spec.cube.uri,
+            labels=spec.labels,
+            recipe=spec.recipe(),
+            options=spec.train_options(),
+            model_uri=spec.model.uri,
+            domain=Domain(geometry=outline(self.plan), start=season.starts[0], end=season.ends[-1]),
+        )
+        if is_trained(request):
+            self.say("model: already trained from this cube and these labels")
+            return None
+        self.say(f"model: training a {request.options.family}")
+        began = time.monotonic()
+        report = train(request)
+        accuracy = report["accuracy"]
+        self.say(
+            f"model: kappa {accuracy['kappa']:.3f}, overall accuracy {accuracy['overall_accuracy']:.3f} on blocks it "
+            f"never saw, trained in {time.monotonic() - began:.0f} s"
+        )
+        return report
+
+    def make_map(self, layout: CubeLayout, built: Ledger, epoch: int) -> Ledger:
+        """The map stage; the micro-batch is halved on out-of-memory as long as nothing is committed."""
+        spec, ledger = self.spec, Ledger(self.output.child(LEDGER)).load()
+        card = checked_card(spec)
+        digest = model_digest(spec.model.uri)
+        batch = micro_batch(self.output, digest, card, spec.compute.gpus_per_worker > 0)
+        while True:
+            tasks = self._map_tasks(ledger, built, card, digest, batch, epoch)
+            work = MapWork(
+                layout, spec.cube.uri, spec.model.uri, spec.output, self.plan.area.wkb, spec.mask, batch,
+                "cuda" if spec.compute.gpus_per_worker else "cpu",
+            )  # fmt: skip
+            try:
+                self._stage("map", iter(tasks), len(tasks), work, ledger)
+                return ledger
+            except MicroBatchTooLarge:
+                if batch <= 16:
+                    raise
+                batch = micro_batch(self.output, digest, card, halve=batch)
+                self.say(f"map: out of memory, micro-batch halved to {batch}")
+
+    def _map_tasks(
+        self, ledger: Ledger, built: Ledger, card: Card, digest: str, batch: int, epoch: int
+    ) -> list[MapTask]:
+        """Tiles to map; those whose cube tile is quarantined are quarantined here, for that reason."""
+        tasks = []
+        said = stated(self.spec)
+        facts = tile_facts(self.plan, {**said, "version": version("tilth"), "model": digest})
+        memory = self.plan.map_memory_bytes(len(card.recipe.features), card.recipe.steps)
+        keys = map_keys(
+            self.plan, built.latest, card, model=digest, micro_batch=batch, output=self.spec.output,
+            mask=self.spec.mask, stated=said,
+        )  # fmt: skip
+        for tile, key in keys:
+            known = ledger.latest.get(tile.id)
+            if known and known.key == key and known.state != "pending":
+                continue
+            source = built.latest.get(tile.id)
+            if source is None or source.state != "written":
+                reason = f"cube: {source.body.get('reason', source.state) if source else 'not built'}"
+                ledger.commit(Record(tile.id, ledger.next_seq(tile.id), key, "quarantined", epoch, {"reason": reason}))
+                continue
+            sums = source.body.get("checksums", {})
+            tasks.append(MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory))
+        return tasks
+
+    def _stage(self, name: str, tasks: Iterator[Any], total: int, work: Work, ledger: Ledger) -> None:
+        if total == 0:
+            self.say(f"{name}: nothing to do, every tile is there")
+            return
+        self.say(f"{name}: {total} of {len(self.plan.tiles)} tiles")
+        progress = Progress(name, total)
+        with executor_for(name, work, self.spec, total) as executor:
+            stream(tasks, executor, ledger, self.limits, progress=progress, stop=self._ending, tick=self.tick)
+        ledger.compact(force=True)
+        self.say(f"{name}: {progress.written} written, {progress.quarantined} quarantined, {progress.retried} retried")
+
+    def _ending(self) -> TilthError | None:
+        if any(lease.lost.is_set() for lease in self._leases):
+            return TilthError("another driver took over the run", place=self.output.uri, remedy="watch that one")
+        return self.stop()
+
+
+def checked_card(spec: Spec) -> Card:
+    """The model's card; InputError where the spec's inputs or season cannot give what it needs."""
+    card = read_card(spec.model.uri)
+    recipe, mine = card.recipe, spec.recipe()
+    lacking = set(recipe.layers) - set(spec.inputs.sources())
+    if lacking:
+        raise InputError(
+            f"the model needs {', '.join(recipe.features)}",
+            expected=f"inputs.{', inputs.'.join(sorted(lacking))}",
+            place=spec.model.uri,
+            remedy="add the input, or use a model without it",
+        )
+    for name in ("steps", "step_days", "season_start"):
+        if getattr(recipe, name) != getattr(mine, name):
+            raise InputError(
+                f"the model was made for {name} {getattr(recipe, name)}, the season gives {getattr(mine, name)}",
+                place=spec.model.uri,
+                remedy="give the season the model's start, step and length (season.as_of shortens it), or train anew",
+            )
+    return card
+
+
+@contextmanager
+def executor_for(stage: str, work: Work, spec: Spec, tiles: int) -> Iterator[Executor]:
+    """Workers for a stage, ended with it."""
+    compute = spec.compute
+    workers = min(tiles, compute.workers.max or (4 if compute.address else len(os.sched_getaffinity(0))))
+    executor: Executor
+    if compute.in_process:
+        from engine.executors.local import LocalExecutor  # noqa: PLC0415 (each executor brings its own heavy library)
+
+        executor = LocalExecutor(work)
+    elif stage == "cube":
+        from engine.executors.dask import DaskExecutor  # noqa: PLC0415
+
+        executor = DaskExecutor(work, compute.dask_address, workers)
+    else:
+        from engine.executors.ray import RayExecutor  # noqa: PLC0415
+
+        executor = RayExecutor(work, workers, compute.cpus_per_worker, compute.gpus_per_worker)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def bytes_in_flight(spec: Spec) -> int:
+    """The byte budget: as given, half of this machine's free memory, or 2 GB per worker of a cluster."""
+    if spec.compute.bytes_in_flight is not None:
+        return spec.compute.bytes_in_flight
+    if spec.compute.address:
+        return _WORKER_BYTES * (spec.compute.workers.max or 4)
+    return int(psutil.virtual_memory().available // 2)
+
+
+def states(ledger: Ledger, plan: Plan) -> dict[str, int]:
+    """How many of the plan's tiles are in each state."""
+    counts: dict[str, int] = {}
+    for tile in plan.tiles:
+        record = ledger.latest.get(tile.id)
+        state = record.state if record else "pending"
+        counts[state] = counts.get(state, 0) + 1
+    return counts

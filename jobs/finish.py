@@ -1,0 +1,128 @@
+"""The end of a run: collection, mosaic indexes and report over all published tiles."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pyogrio
+import shapely
+
+from engine.ledger import Ledger, Record
+from engine.models import Card, model_digest, read_card
+from engine.objects import Objects
+from engine.output import NODATA, stac_collection
+from engine.plan import Plan
+from engine.types import dump_json
+from jobs.spec import Spec
+
+_NAMED = ("ray", "dask", "torch", "zarr", "numba", "numpy", "rasterio", "xarray", "odc-geo", "scikit-learn")
+
+
+def stated(spec: Spec) -> dict[str, str]:
+    """What published items say of the run."""
+    season = spec.season
+    last = min(season.end, season.as_of) if season.as_of else season.end
+    return {"name": spec.name, "start": f"{season.start}T00:00:00Z", "end": f"{last}T00:00:00Z"}
+
+
+def finish(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, seconds: float) -> dict[str, Any]:
+    """Publish collection, mosaics and report; remove what no record names any more. Returns the report."""
+    output = Objects(spec.output.uri)
+    card = read_card(spec.model.uri)
+    written = {tile.id: ledger.latest[tile.id] for tile in plan.tiles if _is_written(ledger.latest.get(tile.id))}
+    mosaics = []
+    for product in spec.output.products:
+        name = f"{product}.gti.gpkg"
+        output.put(name, _mosaic(plan, written, product))
+        mosaics.append(name)
+    items = [(f"./{record.body['folder']}/item.json", record.body["bbox"]) for record in written.values()]
+    facts = {**stated(spec), "version": version("tilth"), "bbox": [-180, -90, 180, 90]}
+    output.put("collection.json", dump_json(stac_collection(card, items, mosaics, facts)))
+    if any(record.seq > 1 for record in ledger.latest.values()):
+        _prune(output, written)
+    report = _report(spec, plan, ledger, cube_ledger, card, seconds)
+    output.put("report.json", dump_json(report))
+    return report
+
+
+def _is_written(record: Record | None) -> bool:
+    return record is not None and record.state == "written"
+
+
+def _mosaic(plan: Plan, written: Mapping[str, Record], product: str) -> bytes:
+    """A GDAL tile index (GTI, GeoPackage) of one product; its paths are relative, so a map can be moved whole."""
+    tiles = [tile for tile in plan.tiles if tile.id in written]
+    frame = gpd.GeoDataFrame(
+        {"location": [f"{written[tile.id].body['folder']}/{product}.tif" for tile in tiles]},
+        geometry=[shapely.box(*plan.grid.bounds(tile.core)) for tile in tiles],
+        crs=plan.grid.crs,
+    )
+    # GeoPackage writes down when it was changed; equal maps are to have equal bytes.
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mosaic.gpkg"
+        pyogrio.write_dataframe(frame, path, driver="GPKG", layer="tiles", geometry_type="Polygon")
+        return path.read_bytes()
+
+
+def _prune(output: Objects, written: Mapping[str, Record]) -> None:
+    """Delete files of tiles that a later record has replaced."""
+    current = {record.body["folder"] for record in written.values()}
+    output.delete([e.key for e in output.entries("tiles") if e.key.rsplit("/", 1)[0] not in current])
+
+
+def _report(
+    spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: Card, seconds: float
+) -> dict[str, Any]:
+    records = [ledger.latest[tile.id] for tile in plan.tiles if tile.id in ledger.latest]
+    pixel_km2 = plan.grid.resolution**2 / 1e6
+    pixels: dict[str, int] = {}
+    for record in records:
+        for index, count in record.body.get("pixels", {}).items():
+            pixels[index] = pixels.get(index, 0) + count
+    area = {
+        entry.name: {"code": entry.code, "km2": round(pixels.get(str(i), 0) * pixel_km2, 6)}
+        for i, entry in enumerate(card.classes)
+    }
+    mapped = sum(row["km2"] for row in area.values())
+    quarantined = {r.tile: r.body.get("reason", "") for r in records if r.state == "quarantined"}
+    return {
+        "name": spec.name,
+        "run": spec.digest(),
+        "season": stated(spec),
+        "area_km2_by_class": area,
+        "area_km2_mapped": round(mapped, 6),
+        "area_km2_without_data": round(pixels.get(str(NODATA), 0) * pixel_km2, 6),
+        "tiles": {
+            "planned": len(plan.tiles),
+            "written": sum(r.state == "written" for r in records),
+            "quarantined": len(quarantined),
+        },
+        "quarantined": quarantined,
+        "seconds": round(seconds, 1),
+        "km2_per_hour": round(mapped / seconds * 3600, 3) if seconds else None,
+        "bytes": _bytes(ledger, cube_ledger),
+        "model": {"name": card.name, "digest": model_digest(spec.model.uri), "accuracy": card.training.get("accuracy")},
+        "inputs": list(plan.audit),
+        "items": len(plan.items),
+        "versions": {"tilth": version("tilth"), "python": platform.python_version()} | {n: version(n) for n in _NAMED},
+    }
+
+
+def _bytes(ledger: Ledger, cube_ledger: Ledger) -> dict[str, int]:
+    published = [size for r in ledger.latest.values() for size, _ in r.body.get("files", {}).values()]
+    shards = [size for r in cube_ledger.latest.values() for size in r.body.get("bytes", {}).values()]
+    requests = [r.body.get("requests", 0) for book in (ledger, cube_ledger) for r in book.latest.values()]
+    read = [r.body.get("bytes_read", 0) for r in cube_ledger.latest.values()]
+    return {
+        "published": sum(published),
+        "cube": sum(shards),
+        "scenes_read": sum(read),
+        "requests": sum(requests),
+    }

@@ -1,0 +1,229 @@
+"""The spec: one YAML, the sum of every stage's options. Its digest names the run."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import fsspec
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from engine.cube import CubeOptions, sensor_of
+from engine.errors import SpecError
+from engine.grid import AreaOptions, GridOptions
+from engine.ground import MaskOptions
+from engine.models import Recipe
+from engine.output import OutputOptions
+from engine.plan import Inputs
+from engine.samples import LabelOptions
+from engine.steps import SeasonOptions, regular_axis, usable_steps
+from engine.training import TrainOptions
+from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options, digest
+
+
+class ModelOptions(Options):
+    """Which model maps. With ``labels`` it is trained when it is not there or no longer fits them."""
+
+    uri: Annotated[str, Field(min_length=1)]
+    features: tuple[str, ...] | None = None
+    """For training: None takes every feature the inputs can give."""
+    train: TrainOptions = TrainOptions()
+
+
+class Workers(Options):
+    """How many workers. ``max`` None: one per core on this machine, 4 on a cluster."""
+
+    min: Annotated[int, Field(ge=0)] = 0
+    max: Annotated[int, Field(ge=1)] | None = None
+
+
+class ComputeOptions(Options):
+    """Where tiles are worked on."""
+
+    address: str | None = None
+    """Ray cluster: ``http://head:8265`` hands the job over to it; ``auto`` joins the Ray of this machine."""
+    dask_address: str | None = None
+    """Dask scheduler for the cube stage; None starts one beside the driver."""
+    workers: Workers = Workers()
+    cpus_per_worker: Annotated[float, Field(gt=0)] = 1
+    gpus_per_worker: Annotated[float, Field(ge=0)] = 0
+    bytes_in_flight: Annotated[int, Field(ge=1_000_000)] | None = None
+    """Projected bytes of all tiles under way; None: half of this machine's free memory, 2 GB per worker elsewhere."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """Of an error nobody foresaw; what passes by itself is retried without limit."""
+    in_process: bool = False
+    """Tiles one after the other in the driver itself, for looking closely."""
+
+
+class BudgetOptions(Options):
+    """Where the run stops by itself; what is committed stays and ``resume`` goes on."""
+
+    max_hours: Annotated[float, Field(gt=0)] | None = None
+    max_cost: Annotated[float, Field(gt=0)] | None = None
+    worker_cost_per_hour: Annotated[float, Field(ge=0)] = 0.05
+    """Assumed price of one worker for an hour, in the currency of ``max_cost``."""
+
+
+class Spec(Options):
+    """One job."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+    area: AreaOptions
+    season: SeasonOptions
+    grid: GridOptions
+    inputs: Inputs
+    cube: CubeOptions
+    labels: LabelOptions | None = None
+    mask: MaskOptions | None = None
+    model: ModelOptions
+    output: OutputOptions
+    compute: ComputeOptions = ComputeOptions()
+    budget: BudgetOptions = BudgetOptions()
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Spec:
+        given = self.inputs.sources()
+        if not given:
+            raise ValueError(f"inputs names no sensor; give at least one of {', '.join(SENSOR_BANDS)}")
+        for layer in self.cube.layers or ():
+            if sensor_of(layer) not in given:
+                raise ValueError(f"cube.layers has {layer}, but inputs.{sensor_of(layer)} is not given; add it")
+        self._refuse_features_without_inputs(set(given))
+        places = {"cube.uri": self.cube.uri, "model.uri": self.model.uri, "output.uri": self.output.uri}
+        for name, uri in places.items():
+            twin = next((other for other, value in places.items() if value == uri and other != name), None)
+            if twin:
+                raise ValueError(f"{name} and {twin} are both {uri}; give each a place of its own")
+        return self
+
+    def _refuse_features_without_inputs(self, given: set[str]) -> None:
+        for feature in self.model.features or ():
+            if feature not in FEATURE_BANDS:
+                near = difflib.get_close_matches(feature, FEATURE_BANDS, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise ValueError(f"model.features has {feature!r}{hint}; known are {', '.join(FEATURE_BANDS)}")
+            lacking = {s for s, bands in SENSOR_BANDS.items() if set(FEATURE_BANDS[feature]) & set(bands)} - given
+            if lacking:
+                raise ValueError(f"model.features has {feature}, which needs inputs.{lacking.pop()}; add it")
+
+    def recipe(self) -> Recipe:
+        """The recipe a model trained by this spec has."""
+        given = self.inputs.sources()
+        bands = {band for sensor in given for band in SENSOR_BANDS[sensor]}
+        features = self.model.features or tuple(f for f in FEATURE_BANDS if set(FEATURE_BANDS[f]) <= bands)
+        start = self.season.start
+        return Recipe(
+            features=features,
+            steps=usable_steps(self.season),
+            step_days=self.season.step_days,
+            season_start=f"{start.month:02d}-{start.day:02d}",
+        )
+
+    def train_options(self) -> TrainOptions:
+        """Training options, with what ``labels`` says of blocks and samples."""
+        labels = self.labels.model_dump(include={"block_m", "min_samples"}, exclude_none=True) if self.labels else {}
+        return self.model.train.model_copy(update=labels)
+
+    def digest(self) -> str:
+        """Names the run: all of the spec but where and at what price it is computed."""
+        return digest(self.model_dump(mode="json", exclude={"compute", "budget"}))
+
+    def steps(self) -> int:
+        """Steps of the whole season."""
+        return len(regular_axis(self.season))
+
+
+def load_spec(path: str, changes: Sequence[str] = ()) -> Spec:
+    """The spec in a YAML file (path or fsspec URL), with ``key.sub=value`` changes; SpecError says what is wrong."""
+    try:
+        with fsspec.open(path, "rt", encoding="utf-8") as file:
+            data = yaml.safe_load(file.read())
+    except FileNotFoundError:
+        raise SpecError("no such file", place=path, remedy="write one with: tilth init job.yaml") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SpecError(f"cannot be read: {error}", expected="a YAML file", place=path) from error
+    if not isinstance(data, dict):
+        raise SpecError(f"holds {type(data).__name__}", expected="a mapping of keys", place=path, remedy="see tilth init")
+    for change in changes:
+        _apply(data, change)
+    return parse_spec(data, path)
+
+
+def parse_spec(data: dict[str, Any], place: str = "spec") -> Spec:
+    """A validated spec; SpecError lists everything that is wrong, each with place and remedy."""
+    try:
+        return Spec.model_validate(data)
+    except ValidationError as error:
+        problems = [_sentence(problem, data) for problem in error.errors()]
+    raise SpecError(
+        f"{len(problems)} thing(s) wrong\n  - " + "\n  - ".join(problems),
+        place=place,
+        remedy="mend them; every key is explained by tilth init and tilth schema",
+    )
+
+
+def schema() -> str:
+    """JSON Schema of the spec."""
+    return json.dumps(Spec.model_json_schema(), indent=2)
+
+
+def _apply(data: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise SpecError(f"{change!r}", expected="key=value, such as grid.tile_px=256", place="--set")
+    *above, last = key.split(".")
+    for part in above:
+        inner = data.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise SpecError(f"{part!r} holds a value, not keys", place=f"--set {change}", remedy="name a key below it")
+        data = inner
+    data[last] = yaml.safe_load(text)
+
+
+def _sentence(problem: Any, data: Any) -> str:
+    """One validation problem in the house's words: place, value, expectation."""
+    path = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
+    place = ".".join(path) or "spec"
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(path[:-1])
+        near = difflib.get_close_matches(path[-1], known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
+        return f"{place}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{place}: is missing; add it"
+    message = problem["msg"].removeprefix("Value error, ")
+    shown = repr(problem["input"])
+    value = f"{shown}: " if problem["type"] != "value_error" and len(shown) < 80 else ""
+    return f"{place}: {value}{message}"
+
+
+def _is_branch(part: str) -> bool:
+    """Whether this part of pydantic's path is none that a person wrote: a single source is a list of one."""
+    return part.isdigit() or part.startswith(("tuple[", "function-"))
+
+
+def _keys_at(path: Sequence[str]) -> list[str]:
+    """The keys the spec knows below a path."""
+    model: type[BaseModel] = Spec
+    for part in path:
+        field = model.model_fields.get(part)
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
+
+
+def example(name: str) -> str:
+    """Text of a ready example that ships with Tilth."""
+    return (Path(__file__).parent / "examples" / f"{name}.yaml").read_text()

@@ -1,0 +1,1 @@
+"""Pure arithmetic on NumPy arrays, compiled by Numba. Imports nothing of the other folders."""

@@ -1,0 +1,1 @@
+"""Checks of deploy/ without a cluster: the tools that will read the files read them here."""

@@ -1,0 +1,1 @@
+"""Each kernel beside a slow NumPy twin."""

@@ -1,0 +1,95 @@
+"""Vegetation indices against their formulae in float64."""
+
+import numpy as np
+import pytest
+
+from kernels import indices
+
+FORMULAE = {
+    "ndvi": (indices.ndvi, lambda n, r: ((n - r), (n + r), 0.0)),
+    "lswi": (indices.lswi, lambda n, s: ((n - s), (n + s), 0.0)),
+    "gcvi": (indices.gcvi, lambda n, g: (n, g, -1.0)),
+    "rvi": (indices.rvi, lambda n, r: (n, r, 0.0)),
+    "evi": (indices.evi, lambda n, r, b: (2.5 * (n - r), n + 6 * r - 7.5 * b + 1, 0.0)),
+}
+
+
+def bands(name: str, shape: tuple[int, ...], seed: int = 1) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.uniform(0.01, 0.6, shape).astype(np.float32) for _ in range(3 if name == "evi" else 2)]
+
+
+@pytest.mark.parametrize("name", FORMULAE)
+@pytest.mark.parametrize("shape", [(), (1,), (0, 4), (3, 5, 7), (1000,)])
+def test_an_index_agrees_with_its_formula(name, shape):
+    kernel, formula = FORMULAE[name]
+    inputs = bands(name, shape)
+    above, below, plus = formula(*(band.astype(np.float64) for band in inputs))
+    want = above / below + plus
+    if name == "evi":
+        want = np.where(below > 0, np.clip(want, -1, 1), np.nan)
+    got = kernel(*inputs)
+    assert got.dtype == np.float32 and got.shape == shape
+    np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", FORMULAE)
+def test_missing_input_and_a_zero_denominator_give_nan(name):
+    kernel, _ = FORMULAE[name]
+    inputs = bands(name, (40,))
+    for k, band in enumerate(inputs):
+        band[k] = np.nan
+    for band in inputs:
+        band[10] = 0.0
+    got = kernel(*inputs)
+    assert np.isnan(got[: len(inputs)]).all()
+    assert np.isnan(got[10]) or name == "evi"
+    assert not np.isnan(got[11:]).any() or name == "evi"
+    assert np.isnan(kernel(*(np.full((3,), np.nan, np.float32) for _ in inputs))).all()
+
+
+def test_a_ratio_with_a_zero_denominator_is_never_infinite():
+    one, zero = np.ones(3, np.float32), np.zeros(3, np.float32)
+    for value in (indices.gcvi(one, zero), indices.rvi(one, zero), indices.ndvi(one, -one), indices.lswi(one, -one)):
+        assert np.isnan(value).all()
+
+
+def test_evi_is_nan_where_its_denominator_vanishes_and_clipped_on_request():
+    n, r, b = (np.array([v], np.float32) for v in (0.8, 0.2, 0.5))
+    assert np.isnan(indices.evi(n, r, b)).all()
+    near = np.array([0.35], np.float32)
+    assert indices.evi(n, r, near) == 1.0
+    assert indices.evi(n, r, near, clip=False) == pytest.approx(2.5 * 0.6 / (0.8 + 1.2 - 2.625 + 1), rel=1e-5)
+    assert indices.evi(r, n, near) == pytest.approx(2.5 * -0.6 / (0.2 + 4.8 - 2.625 + 1), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", FORMULAE)
+def test_a_given_out_is_filled_and_may_be_an_input(name):
+    kernel, _ = FORMULAE[name]
+    inputs = bands(name, (7, 9))
+    want, kept = kernel(*inputs), [band.copy() for band in inputs]
+    out = np.empty((7, 9), np.float32)
+    assert kernel(*inputs, out=out) is out and np.array_equal(out, want, equal_nan=True)
+    assert all(np.array_equal(a, b) for a, b in zip(inputs, kept, strict=True))
+    assert np.array_equal(kernel(*inputs, out=inputs[0]), want, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", FORMULAE)
+def test_views_that_are_not_contiguous_give_the_same_as_copies(name):
+    kernel, _ = FORMULAE[name]
+    views = [band[::-2, 1::3] for band in bands(name, (20, 31))]
+    assert np.array_equal(kernel(*views), kernel(*(view.copy() for view in views)), equal_nan=True)
+
+
+@pytest.mark.parametrize("name", FORMULAE)
+def test_wrong_input_is_refused_with_what_was_expected(name):
+    kernel, _ = FORMULAE[name]
+    good = bands(name, (4, 5))
+    with pytest.raises(ValueError, match="expected"):
+        kernel(*good[:-1], good[-1][:3])
+    with pytest.raises(ValueError, match="expected"):
+        kernel(*good[:-1], good[-1].astype(np.float64))
+    with pytest.raises(ValueError, match="expected"):
+        kernel(*good, out=np.empty((4, 5), np.float64))
+    with pytest.raises(ValueError, match="must be"):
+        kernel(*good, out=np.empty((4, 10), np.float32)[:, ::2])
