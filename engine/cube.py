@@ -158,11 +158,11 @@ def _clear(item: Item, window: Window, read: Reader, options: CubeOptions) -> ND
     if patch is None:
         return None
     if item.mask_kind == "scl":
-        valid = scl_valid(patch.values, options.scl_drop)
+        valid = scl_valid(patch.values.astype(np.uint8), options.scl_drop)
     elif item.mask_kind == "qa_pixel":
-        valid = qa_pixel_valid(patch.values)
+        valid = qa_pixel_valid(patch.values.astype(np.uint16))
     else:
-        valid = pixel_qa_valid(patch.values)
+        valid = pixel_qa_valid(patch.values.astype(np.uint16))
     return patch.on_grid(valid, False)
 
 

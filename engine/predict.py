@@ -18,7 +18,8 @@ _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", 
 """How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
 
 _CPU_BATCH = 1024
-"""For a TempCNN on a CPU. Beyond 2048 activations leave the cache and every pass pages in new memory: 36,000 px/s became 25,000."""
+"""For a TempCNN on a CPU. Beyond 2048, activations leave the cache and each pass pages in new memory: 36,000 px/s
+became 25,000."""
 
 _LARGE_BATCH = 65536
 """For a GPU, whose cores want that many rows at once, and for a forest, whose trees cost the same call each pass."""

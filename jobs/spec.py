@@ -149,7 +149,7 @@ def load_spec(path: str, changes: Sequence[str] = ()) -> Spec:
     if not isinstance(data, dict):
         raise SpecError(f"holds {type(data).__name__}", expected="a mapping of keys", place=path, remedy="see tilth init")
     for change in changes:
-        _apply(data, change)
+        apply_change(data, change)
     return parse_spec(data, path)
 
 
@@ -171,7 +171,8 @@ def schema() -> str:
     return json.dumps(Spec.model_json_schema(), indent=2)
 
 
-def _apply(data: dict[str, Any], change: str) -> None:
+def apply_change(data: dict[str, Any], change: str) -> None:
+    """Set ``key.sub=value`` in a spec's data, value read as YAML."""
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise SpecError(f"{change!r}", expected="key=value, such as grid.tile_px=256", place="--set")

@@ -3,12 +3,12 @@
 ``find_items`` is the front door; the other functions are its steps.
 """
 
-from engine.catalog.deduplicate import deduplicate
+from engine.catalog.duplicates import deduplicate
 from engine.catalog.find import Found, find_items
 from engine.catalog.identity import identify
 from engine.catalog.pin import read_items, write_items
-from engine.catalog.resolve import resolve
-from engine.catalog.search import search
+from engine.catalog.query import search
+from engine.catalog.resolution import resolve
 from engine.catalog.source import PLANETARY_COMPUTER, SourceOptions
 
 __all__ = [

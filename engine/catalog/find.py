@@ -10,11 +10,11 @@ from datetime import datetime
 import pystac
 from shapely.geometry.base import BaseGeometry
 
-from engine.catalog.deduplicate import deduplicate
+from engine.catalog.duplicates import deduplicate
 from engine.catalog.identity import identify
 from engine.catalog.product import crs_code
-from engine.catalog.resolve import resolve_explained
-from engine.catalog.search import Funnel, search_counted
+from engine.catalog.query import Funnel, search_counted
+from engine.catalog.resolution import resolve_explained
 from engine.catalog.source import SourceOptions
 from engine.errors import InputError
 from engine.types import Item
@@ -48,7 +48,8 @@ def find_items(source: SourceOptions, sensor: str, area: BaseGeometry, start: da
     items, lost = identify(resolved)
     problems = (*matches.problems, *unusable, *lost)
     if not items:
-        raise _nothing(source, sensor, area, (start, end), funnel.then("usable", 0), problems)
+        where = f"bbox {[round(v, 4) for v in area.bounds]}, {start:%Y-%m-%d} to before {end:%Y-%m-%d}"
+        raise _nothing(source, sensor, where, funnel.then("usable", 0), problems)
     audit = [
         f"{sensor}: {source.collection} of {source.catalog}: {funnel.then('usable', len(items))}",
         *_encodings(source.collection, zip(resolved, reasons, strict=True)),
@@ -112,21 +113,11 @@ def _crs(items: Sequence[pystac.Item]) -> list[str]:
     return [f"scenes by CRS: {told}; those not in the grid's CRS will be reprojected"] if codes else []
 
 
-def _nothing(
-    source: SourceOptions,
-    sensor: str,
-    area: BaseGeometry,
-    period: tuple[datetime, datetime],
-    funnel: Funnel,
-    problems: Sequence[str],
-) -> InputError:
-    start, end = period
+def _nothing(source: SourceOptions, sensor: str, where: str, funnel: Funnel, problems: Sequence[str]) -> InputError:
     cloud = "any cloud" if source.max_cloud is None else f"at most {source.max_cloud:g} % cloud"
     first = f"; first problem: {problems[0]}" if problems else ""
     return InputError(
-        f"nothing found in {source.catalog}, collection {source.collection}, bbox "
-        f"{[round(value, 4) for value in area.bounds]}, {start:%Y-%m-%d} to before {end:%Y-%m-%d}, {cloud}; "
-        f"{funnel}{first}",
+        f"nothing found in {source.catalog}, collection {source.collection}, {where}, {cloud}; {funnel}{first}",
         expected="at least one item",
         place=f"inputs.{sensor}",
         remedy="mend that problem"

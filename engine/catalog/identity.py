@@ -74,7 +74,8 @@ def _bucket(href: str) -> str:
 
 def _filesystem(bucket: str) -> Any:
     try:
-        return fsspec.core.url_to_fs(bucket)[0]
+        # A fresh one: a cached filesystem remembers listings, and the endpoint and keys of an older environment.
+        return fsspec.core.url_to_fs(bucket, skip_instance_cache=True)[0]
     except ImportError as error:
         raise InputError(
             f"no reader for this store: {error}", place=bucket, remedy="install it beside tilth"
@@ -83,7 +84,7 @@ def _filesystem(bucket: str) -> Any:
 
 def _head(href: str, system: Any) -> str | None:
     try:
-        info = system.info(href, **({"refresh": True} if scheme_of(href) == "s3" else {}))
+        info = system.info(href)
     except FileNotFoundError:
         return None
     except (PermissionError, NoCredentialsError):

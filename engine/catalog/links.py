@@ -112,7 +112,7 @@ def read_text(href: str, session: requests.Session, trust: Trust) -> str:
     if scheme_of(href) in ("http", "https"):
         return _get(href, session)
     try:
-        with fsspec.open(href, "rt", encoding="utf-8") as file:
+        with fsspec.open(href, "rt", encoding="utf-8", skip_instance_cache=True) as file:
             return str(file.read())
     except FileNotFoundError as error:
         raise InputError("no such file", place=href, remedy="check the catalogue's address") from error

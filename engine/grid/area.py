@@ -123,7 +123,10 @@ def _local(path: str) -> Iterator[str]:
     if "://" not in path and Path(path).exists():
         yield path
         return
-    with fsspec.open(path, "rb") as source, tempfile.NamedTemporaryFile(suffix=_suffix(path)) as copy:
+    with (
+        fsspec.open(path, "rb", skip_instance_cache=True) as source,
+        tempfile.NamedTemporaryFile(suffix=_suffix(path)) as copy,
+    ):
         shutil.copyfileobj(source, copy)
         copy.flush()
         yield copy.name

@@ -56,6 +56,7 @@ def projected_crs(code: str, area: BaseGeometry) -> pyproj.CRS:
 
 
 def check_use(crs: pyproj.CRS, area: BaseGeometry) -> None:
+    """SpecError unless the area (EPSG:4326) lies in the CRS's area of use, give or take MARGIN_DEG."""
     overhang, use = _overhang_deg(crs, area), crs.area_of_use
     if use is not None and overhang > MARGIN_DEG:
         raise SpecError(
@@ -67,6 +68,7 @@ def check_use(crs: pyproj.CRS, area: BaseGeometry) -> None:
 
 
 def project_bent(area: BaseGeometry, crs: pyproj.CRS) -> BaseGeometry:
+    """``area`` (EPSG:4326) in ``crs``, straight edges cut so that they bend; SpecError where it has no place there."""
     projected = project(shapely.segmentize(area, BEND_DEG), LON_LAT, crs)
     if not np.isfinite(projected.bounds).all():
         raise SpecError(
@@ -79,10 +81,12 @@ def project_bent(area: BaseGeometry, crs: pyproj.CRS) -> BaseGeometry:
 
 
 def segment_length(crs: pyproj.CRS) -> float:
+    """Longest edge left straight on the way from ``crs`` to longitude and latitude, in units of ``crs``."""
     return BEND_DEG if crs.is_geographic else BEND_M / crs.axis_info[0].unit_conversion_factor
 
 
 def project(shapes: Any, source: Any, target: Any) -> Any:
+    """Geometry, or array of geometries, vertex by vertex from one CRS to another; x (longitude) first in both."""
     transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
     return shapely.transform(shapes, transformer.transform, interleaved=False)
 

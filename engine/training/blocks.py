@@ -65,8 +65,11 @@ def deal_blocks(y: NDArray[np.integer], block: NDArray[np.int64], seed: int, blo
             place="labels",
             remedy=remedy,
         )
-    fold = folds[block_index]
     sizes = (int((folds < 3).sum()), int((folds == 3).sum()), int((folds == 4).sum()))
+    if 0 in sizes:
+        value = f"blocks so unequal that validation or test gets none ({sizes})"
+        raise InputError(value, place="labels", remedy=remedy)
+    fold = folds[block_index]
     return Split(fold < 3, fold == 3, fold == 4, sizes, number)
 
 

@@ -73,11 +73,9 @@ def fit(
     """
     _check_shapes(samples, recipe)
     entries, left_out = _choose_classes(samples.y, classes, options, colours or {})
-    position = np.full(int(samples.y.max()) + 1, -1, np.int64)
-    position[[entry.code for entry in entries]] = np.arange(len(entries))
-    y = np.where(samples.y >= 0, position[samples.y], -1)
-    used = np.flatnonzero(y >= 0)
-    y, block = y[used], samples.block[used]
+    codes = np.array([entry.code for entry in entries])
+    used = np.flatnonzero(np.isin(samples.y, codes))
+    y, block = np.searchsorted(codes, samples.y[used]).astype(np.int64), samples.block[used]
     split = deal_blocks(y, block, options.seed, options.block_m)
     chosen = {name: np.flatnonzero(mask) for name, mask in split.parts.items()}
     chosen["train"] = _at_most(chosen["train"], y, options)

@@ -17,6 +17,8 @@ from engine.training.options import TrainOptions
 from engine.training.parts import Part, Progress, Trained
 
 WEIGHT_DECAY = 1e-6
+MIN_GAIN = 1e-3
+"""A smaller rise of the validation score is kept, but does not keep training going."""
 _EVALUATION_BATCH = 1024
 
 
@@ -40,7 +42,7 @@ def _descend(train: Part, validation: Part, classes: int, options: TrainOptions,
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs, options.learning_rate / 100)
     x, y = torch.from_numpy(train.x).to(device), torch.from_numpy(train.y).to(device)
     best_epoch, best_f1, best_state = 0, -1.0, _copy(network)
-    epoch = 0
+    epoch, gained_epoch, gained_f1 = 0, 0, -1.0
     for epoch in range(1, options.epochs + 1):
         loss = _one_epoch(network, optimiser, x, y, options.batch)
         schedule.step()
@@ -48,9 +50,11 @@ def _descend(train: Part, validation: Part, classes: int, options: TrainOptions,
         val_f1 = score(confusion(logits.argmax(axis=1), validation.y, classes)).macro_f1
         if val_f1 > best_f1:
             best_epoch, best_f1, best_state = epoch, val_f1, _copy(network)
+        if val_f1 > gained_f1 + MIN_GAIN:
+            gained_epoch, gained_f1 = epoch, val_f1
         if progress is not None:
             progress(epoch, options.epochs, loss, val_f1)
-        if epoch - best_epoch >= options.patience:
+        if epoch - gained_epoch >= options.patience:
             break
     network.load_state_dict(best_state)
     notes = {"best_epoch": best_epoch, "epochs": epoch, "validation_macro_f1": round(best_f1, 6)}

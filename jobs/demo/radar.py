@@ -32,7 +32,7 @@ def sentinel1(canvas: Canvas, scene: str, day: int) -> dict[str, Band]:
         for top, bottom in strips(canvas.pixels):
             rows = slice(top // 2, bottom // 2)
             mean[rows] *= speckle(stream(canvas.seed, scene, name, top), mean[rows].shape, LOOKS)
-        bands[name] = _stored(mean)
+        bands[name] = _band((mean.view(np.uint32) & KEPT_BITS).view(np.float32))
     return bands
 
 
@@ -46,7 +46,9 @@ def sentinel1_c2(canvas: Canvas, scene: str, day: int) -> dict[str, Band]:
         rng = stream(canvas.seed, scene, "c2", top)
         power[0, rows], power[1, rows], c12[rows] = wishart(rng, power[0, rows], power[1, rows], cross, looks=LOOKS)
     layers = {"c11": power[0], "c22": power[1], "c12_real": c12.real, "c12_imag": c12.imag}
-    return {name: _stored(values) for name, values in layers.items()}
+    return {
+        name: _band(np.ascontiguousarray(values)) for name, values in layers.items()
+    }  # unrounded: C2 stays definite
 
 
 def speckle(rng: np.random.Generator, shape: tuple[int, ...], looks: float) -> F32:
@@ -94,6 +96,5 @@ def _power(canvas: Canvas, scene: str, day: int) -> F32:
     return out
 
 
-def _stored(values: F32) -> Band:
-    rounded = (np.ascontiguousarray(values).view(np.uint32) & KEPT_BITS).view(np.float32)
-    return Band(rounded, float("nan"), 1.0, 0.0, "linear power")
+def _band(values: F32) -> Band:
+    return Band(values, float("nan"), 1.0, 0.0, "linear power")

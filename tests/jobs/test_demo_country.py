@@ -199,7 +199,7 @@ def test_stored_covariance_is_positive_semi_definite_and_c11_is_vv_on_average(ti
     items = _items(tiny)
     for item in (i for i in items if i["collection"] == "sentinel-1-c2"):
         c11, c22, re, im = (_read(tiny, item, name) for name in ("c11", "c22", "c12_real", "c12_imag"))
-        assert (c11 * c22 * (1 + 1e-3) >= re**2 + im**2).all()  # stored with eleven bits of fraction
+        assert (c11 * c22 * (1 + 1e-6) >= re**2 + im**2).all()
         day = item["properties"]["datetime"]
         twins = [i for i in items if i["collection"] == "sentinel-1-rtc" and i["properties"]["datetime"] == day]
         for twin in twins:

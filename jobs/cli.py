@@ -1,0 +1,241 @@
+"""The command line. Each command's help shows an example; exit codes are the errors' own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import TilthError
+from jobs import show
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="One YAML in, a checkpointed, tiled COG map of a country out.\n\n"
+    "Exit codes: 0 done, 2 the spec or an input is wrong, 3 done but with quarantined tiles, 4 failed, "
+    "5 budget reached, 130 cancelled.",
+)
+
+SpecPath = Annotated[str, typer.Argument(metavar="JOB.YAML", help="The job: a path or an fsspec URL.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A job.yaml, or the uri of its map (output.uri).")]
+Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def main() -> None:
+    """Run a command; an error becomes one plain paragraph and its exit code."""
+    try:
+        app()
+    except TilthError as error:
+        print(f"tilth: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("tilth: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="Where to write.")] = Path("job.yaml")) -> None:
+    """Write a commented job.yaml.
+
+    Example: tilth init job.yaml
+    """
+    from jobs.spec import example  # noqa: PLC0415 (each command brings only what it needs)
+
+    show.write_new(path, example("template"))
+
+
+@app.command()
+def schema() -> None:
+    """Print the spec's JSON Schema, for editors and checks.
+
+    Example: tilth schema > job.schema.json
+    """
+    from jobs.spec import schema as text  # noqa: PLC0415
+
+    print(text())
+
+
+@app.command()
+def plan(
+    job: SpecPath,
+    changes: Changes = None,
+    as_json: AsJson = False,
+    sample: Annotated[int, typer.Option(help="Run so many tiles to calibrate time and cost.", min=0)] = 0,
+) -> None:
+    """Say what a job would do: tiles, scenes, bytes, memory, time, cost. Reads no pixel (unless --sample).
+
+    Example: tilth plan job.yaml --sample 4
+    """
+    from jobs.estimate import estimate  # noqa: PLC0415
+    from jobs.spec import load_spec  # noqa: PLC0415
+
+    show.plan(estimate(load_spec(job, changes or ()), sample), as_json)
+
+
+@app.command()
+def submit(
+    job: SpecPath,
+    changes: Changes = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster, http://head:8265; instead of compute.address.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and plan, start nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--detach", help="On a cluster: watch until it ends, or return.")] = False,
+) -> None:
+    """Build what is missing: cube, model, map. Here, or as a job on a Ray cluster.
+
+    Example: tilth submit job.yaml --set grid.tile_px=256
+    """
+    from jobs.start import submit as start  # noqa: PLC0415
+
+    changes = [*(changes or ()), *([f"compute.address={address}"] if address else [])]
+    raise typer.Exit(start(job, changes, dry_run=dry_run, wait=wait))
+
+
+@app.command()
+def resume(
+    run: Run,
+    changes: Changes = None,
+    inside: Annotated[bool, typer.Option("--inside", help="Drive here, in the cluster this process runs in.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--detach", help="On a cluster: watch until it ends, or return.")] = False,
+) -> None:
+    """Go on where a run was, with the same scenes; --set may change compute and budget.
+
+    Example: tilth resume s3://bucket/maps/2024
+    """
+    from jobs.start import resume as start  # noqa: PLC0415
+
+    raise typer.Exit(start(run, changes or [], inside=inside, wait=wait))
+
+
+@app.command()
+def status(run: Run, as_json: AsJson = False) -> None:
+    """Say where a run stands and who drives it.
+
+    Example: tilth status job.yaml
+    """
+    from jobs import control  # noqa: PLC0415
+
+    show.status(control.status(control.resolve_run(run)), as_json)
+
+
+@app.command()
+def watch(run: Run) -> None:
+    """Follow a run live; Ctrl-C stops watching, not the run.
+
+    Example: tilth watch job.yaml
+    """
+    from jobs.follow import follow  # noqa: PLC0415
+
+    raise typer.Exit(follow(run))
+
+
+@app.command()
+def cancel(run: Run) -> None:
+    """Ask a run to finish the tiles under way, release its nodes and end.
+
+    Example: tilth cancel job.yaml
+    """
+    from jobs import control  # noqa: PLC0415
+
+    driver = control.cancel(control.resolve_run(run))
+    print(f"asked {driver['host']} (process {driver['pid']}) to stop" if driver else "nobody drives this run now")
+
+
+@app.command()
+def tiles(
+    run: Run,
+    state: Annotated[str | None, typer.Option(help="written, quarantined or pending.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Let the next resume try quarantined tiles again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List tiles by state, with reasons.
+
+    Example: tilth tiles job.yaml --state quarantined
+    """
+    from jobs import control  # noqa: PLC0415
+
+    spec = control.resolve_run(run)
+    if retry:
+        print(f"{control.retry(spec)} tile(s) will be tried again by: tilth resume {run}")
+        return
+    show.tiles(control.tiles(spec, state), as_json)
+
+
+@app.command()
+def replay(run: Run, tile: Annotated[str, typer.Argument(help="Such as r0003c0012.")]) -> None:
+    """Do one tile again, here, step by step, with full logs; nothing is written.
+
+    Example: tilth replay job.yaml r0003c0012
+    """
+    from jobs.replay import replay as again  # noqa: PLC0415
+
+    again(run, tile)
+
+
+@app.command()
+def cube(job: SpecPath, changes: Changes = None) -> None:
+    """Build the cube and stop.
+
+    Example: tilth cube job.yaml
+    """
+    from jobs.start import submit as start  # noqa: PLC0415
+
+    raise typer.Exit(start(job, changes or [], last="cube"))
+
+
+@app.command()
+def train(job: SpecPath, changes: Changes = None) -> None:
+    """Build what is missing of the cube, train the model and stop.
+
+    Example: tilth train job.yaml --set model.train.family=forest
+    """
+    from jobs.start import submit as start  # noqa: PLC0415
+
+    raise typer.Exit(start(job, changes or [], last="train"))
+
+
+@app.command()
+def predict(job: SpecPath, changes: Changes = None) -> None:
+    """Map with the model as it is: labels are not looked at, nothing is trained.
+
+    Example: tilth predict job.yaml --set model.uri=s3://models/maize
+    """
+    from jobs.start import submit as start  # noqa: PLC0415
+
+    raise typer.Exit(start(job, [*(changes or []), "labels=null"]))
+
+
+@app.command()
+def doctor(
+    store: Annotated[str | None, typer.Option(help="A folder or s3:// prefix to try out.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster to ask.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine, an object store and a cluster for what Tilth needs.
+
+    Example: tilth doctor --store s3://bucket/tmp
+    """
+    from jobs.doctor import examine  # noqa: PLC0415
+
+    raise typer.Exit(show.findings(examine(store, address), as_json))
+
+
+@app.command()
+def demo(
+    size: Annotated[str, typer.Option(help="small (3 km), medium (10 km) or large (30 km).")] = "small",
+    out: Annotated[Path, typer.Option(help="Where to leave it.")] = Path("demo"),
+) -> None:
+    """Make a small country (made up, not observed), map it and compare the map with the truth.
+
+    Example: tilth demo --size small --out demo
+    """
+    from jobs.demo.run import run_demo  # noqa: PLC0415
+
+    raise typer.Exit(run_demo(size, out))
+
+

@@ -1,0 +1,236 @@
+"""Start, follow, stop and resume a run, here or on a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from engine.errors import BudgetReached, Cancelled, InfrastructureError, InputError, TilthError
+from engine.ledger import Ledger, Record
+from engine.ledger.lease import holder
+from engine.objects import Objects, absolute
+from engine.plan import Plan
+from engine.run import Progress
+from engine.work import LEDGER, cube_ledger
+from jobs.drive import Drive, states
+from jobs.pinned import (
+    ask_to_cancel,
+    clear_cancel,
+    is_cancelled,
+    pinned_plan,
+    pinned_spec,
+    read_progress,
+    write_progress,
+)
+from jobs.spec import Spec, load_spec
+
+RAY_SETTINGS = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # a Ray of our own listens on loopback only
+    "RAY_worker_niceness": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "NUMBA_NUM_THREADS": "1",
+}
+_PROGRESS_EVERY_S = 2.0
+
+
+def resolve_run(run: str) -> Spec:
+    """The spec of a run named by its job.yaml or by the uri of its map."""
+    if run.endswith((".yaml", ".yml")):
+        return pinned_spec(load_spec(run).output.uri)
+    return pinned_spec(run)
+
+
+def drive(
+    spec: Spec, plan: Plan, say: Callable[[str], None], show: Callable[[Progress], None], last: str = "map"
+) -> dict[str, Any]:
+    """Run the plan in this process as its driver, up to the stage ``last``; Ctrl-C drains."""
+    output = Objects(spec.output.uri)
+    clear_cancel(output)
+    asked = threading.Event()
+    began = time.time()
+    written = [0.0]
+
+    def tick(progress: Progress) -> None:
+        show(progress)
+        if time.monotonic() - written[0] >= _PROGRESS_EVERY_S or progress.done == progress.total:
+            written[0] = time.monotonic()
+            write_progress(output, progress_state(progress, began))
+
+    def stop() -> TilthError | None:
+        if asked.is_set() or is_cancelled(output):
+            return Cancelled("stopped as asked", remedy=f"tilth resume {spec.output.uri}")
+        return over_budget(spec, time.time() - began)
+
+    with draining(asked, say), connected(spec):
+        return Drive(spec, plan, say, tick, stop).run(last)
+
+
+def over_budget(spec: Spec, seconds: float) -> BudgetReached | None:
+    """The error that ends the run once its hours or its money are used up."""
+    budget, hours = spec.budget, seconds / 3600
+    workers = spec.compute.workers.max or (4 if spec.compute.address else len(os.sched_getaffinity(0)))
+    cost = hours * workers * budget.worker_cost_per_hour
+    for used, most, name in ((hours, budget.max_hours, "max_hours"), (cost, budget.max_cost, "max_cost")):
+        if most is not None and used >= most:
+            return BudgetReached(
+                f"{used:.3g} of {most:g} used",
+                place=f"budget.{name}",
+                remedy=f"raise it with --set budget.{name}=..., then tilth resume {spec.output.uri}",
+            )
+    return None
+
+
+def progress_state(progress: Progress, began: float) -> dict[str, Any]:
+    """Progress as JSON for other processes."""
+    return {
+        "stage": progress.stage,
+        "total": progress.total,
+        "written": progress.written,
+        "quarantined": progress.quarantined,
+        "retried": progress.retried,
+        "in_flight": progress.in_flight,
+        "seconds": {name: round(value, 3) for name, value in progress.seconds.items()},
+        "stage_s": round(time.monotonic() - progress.began, 3),
+        "run_began": began,
+    }
+
+
+@contextlib.contextmanager
+def draining(asked: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set ``asked``; a second one ends at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        say("stopping: tiles under way are finished first (once more to stop at once; nothing written is lost)")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def connected(spec: Spec) -> Iterator[None]:
+    """Ray, where the map stage will want it: the cluster this process runs in, or one of our own on this machine."""
+    if spec.compute.in_process:
+        yield
+        return
+    for name, value in RAY_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import ray  # noqa: PLC0415 (only what runs tiles pays for it)
+
+    if ray.is_initialized():
+        yield
+        return
+    address = spec.compute.address
+    inside = address is not None or "RAY_ADDRESS" in os.environ
+    try:
+        if inside:
+            joined = address if address and not address.startswith("http") else "auto"
+            ray.init(address=joined, log_to_driver=False, logging_level="error")
+        else:
+            workers = spec.compute.workers.max or len(os.sched_getaffinity(0))
+            ray.init(
+                num_cpus=max(1, round(workers * spec.compute.cpus_per_worker)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="error",
+                object_store_memory=200_000_000,
+            )
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise InfrastructureError(
+            f"no Ray: {error}", place=f"compute.address {address}", remedy="check it with tilth doctor"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def hand_over(spec: Spec, address: str, settings: dict[str, str] | None = None) -> str:
+    """Give a pinned run to a Ray cluster as a job; returns the job's id. The job is a ``resume`` of the pinned plan."""
+    from ray.job_submission import JobSubmissionClient  # noqa: PLC0415
+
+    entry = f"{Path(sys.executable).name} -m jobs resume {absolute(spec.output.uri)} --inside"
+    try:
+        client = JobSubmissionClient(address)
+        return str(client.submit_job(entrypoint=entry, runtime_env={"env_vars": settings or {}}))
+    except (ConnectionError, RuntimeError, OSError) as error:
+        raise InfrastructureError(
+            f"the cluster does not take the job: {error}",
+            place=f"compute.address {address}",
+            remedy="check the address (http://head:8265) and that the dashboard runs",
+        ) from error
+
+
+def status(spec: Spec) -> dict[str, Any]:
+    """Where a run stands: tiles by state and stage, progress, who drives it."""
+    output = Objects(spec.output.uri)
+    plan = pinned_plan(spec)
+    ledgers = {"cube": cube_ledger(spec.cube.uri), "map": output.child(LEDGER)}
+    return {
+        "name": spec.name,
+        "run": spec.digest(),
+        "output": spec.output.uri,
+        "driver": holder(output.child(LEDGER)),
+        "cancel_asked": is_cancelled(output),
+        "tiles": {stage: states(Ledger(objects).load(), plan) for stage, objects in ledgers.items()},
+        "progress": read_progress(output),
+        "finished": output.find("report.json") is not None,
+    }
+
+
+def tiles(spec: Spec, state: str | None) -> list[tuple[str, Record]]:
+    """(stage, record) of the plan's tiles that have one, of this state or of all."""
+    names = {tile.id for tile in pinned_plan(spec).tiles}
+    books = {"cube": cube_ledger(spec.cube.uri), "map": Objects(spec.output.uri).child(LEDGER)}
+    found = []
+    for stage, objects in books.items():
+        for record in Ledger(objects).load().latest.values():
+            if record.tile in names and state in (None, record.state):
+                found.append((stage, record))
+    return sorted(found, key=lambda pair: (pair[0], pair[1].tile))
+
+
+def retry(spec: Spec) -> int:
+    """Ask for every quarantined tile to be tried again by the next resume; returns how many."""
+    count = 0
+    for objects in (cube_ledger(spec.cube.uri), Objects(spec.output.uri).child(LEDGER)):
+        ledger = Ledger(objects).load()
+        for record in [r for r in ledger.latest.values() if r.state == "quarantined"]:
+            ledger.commit(Record(record.tile, record.seq + 1, record.key, "pending", record.epoch, {}))
+            count += 1
+    return count
+
+
+def cancel(spec: Spec) -> dict[str, Any] | None:
+    """Ask the run's driver to drain and end; returns who that is, or None when nobody drives."""
+    output = Objects(spec.output.uri)
+    ask_to_cancel(output)
+    return holder(output.child(LEDGER))
+
+
+def tile_index(plan: Plan, name: str) -> int:
+    """Place of a tile in the plan; InputError for a name that is none."""
+    for index, tile in enumerate(plan.tiles):
+        if tile.id == name:
+            return index
+    first, last = plan.tiles[0].id, plan.tiles[-1].id
+    raise InputError(f"no tile {name!r} in this run", expected=f"{first} to {last}", remedy="list them: tilth tiles RUN")

@@ -1,0 +1,73 @@
+"""``watch``: a run seen from outside, from what its driver leaves in the bucket."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from engine.errors import TilthError
+from engine.ledger.lease import holder
+from engine.objects import Objects
+from engine.work import LEDGER
+from jobs import control
+from jobs.pinned import read_progress
+from jobs.spec import Spec
+
+_EVERY_S = 1.0
+
+
+def follow(run: str, until_started_s: float = 5.0) -> int:
+    """Show progress until the run ends; the exit code says how it ended. Ctrl-C stops watching only."""
+    spec = control.resolve_run(run)
+    output = Objects(spec.output.uri)
+    console = Console(stderr=True)
+    began = time.monotonic()
+    try:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while True:
+                driver, progress = holder(output.child(LEDGER)), read_progress(output)
+                if driver is not None:
+                    began = float("-inf")
+                elif time.monotonic() - began > until_started_s:
+                    break
+                live.update(_table(spec, progress, driver), refresh=True)
+                time.sleep(_EVERY_S)
+    except KeyboardInterrupt:
+        console.print("no longer watching; the run goes on")
+        return 0
+    return _ended(run, console)
+
+
+def _ended(run: str, console: Console) -> int:
+    facts = control.status(control.resolve_run(run))
+    counts = facts["tiles"]["map"]
+    console.print(f"nobody drives the run now; map: {counts}", highlight=False)
+    if facts["cancel_asked"]:
+        return 130
+    if counts.get("pending") or not facts["finished"]:
+        raise TilthError("the run ended before the map was done", place=facts["output"], remedy=f"tilth resume {run}")
+    return 3 if counts.get("quarantined") else 0
+
+
+def _table(spec: Spec, progress: dict[str, Any] | None, driver: dict[str, Any] | None) -> Table:
+    table = Table(title=f"{spec.name} -> {spec.output.uri}", show_header=False)
+    table.add_row("driver", f"{driver['host']}, process {driver['pid']}" if driver else "none")
+    if not progress:
+        table.add_row("progress", "starting")
+        return table
+    done = progress["written"] + progress["quarantined"]
+    seconds = max(progress["stage_s"], 1e-6)
+    side_km = spec.grid.tile_px * spec.grid.resolution / 1000
+    left_s = (progress["total"] - done) * seconds / done if done else None
+    table.add_row("stage", f"{progress['stage']}: {done} of {progress['total']} tiles, {progress['in_flight']} under way")
+    table.add_row("speed", f"{done * side_km**2 / seconds * 3600:,.3g} km2/h")
+    table.add_row("time left", "?" if left_s is None else f"{left_s / 60:.1f} minutes of this stage")
+    table.add_row("quarantined, retried", f"{progress['quarantined']}, {progress['retried']}")
+    shares = {name: value / max(done, 1) for name, value in progress["seconds"].items()}
+    table.add_row("per tile", ", ".join(f"{name} {value:.2f} s" for name, value in shares.items()) or "?")
+    table.add_row("driver memory", f"{progress['driver_bytes'] / 1e6:.0f} MB")
+    return table

@@ -1,0 +1,94 @@
+"""``submit`` and ``resume``: check, plan, pin, then drive here or hand over to a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from engine.errors import SpecError, TilthError
+from engine.plan import Plan, refuse_too_large
+from jobs import control, show
+from jobs.checks import check_places
+from jobs.drive import bytes_in_flight, checked_card
+from jobs.estimate import describe
+from jobs.follow import follow
+from jobs.pinned import fresh_plan, pin, pinned_plan
+from jobs.spec import Spec, apply_change, load_spec, parse_spec
+
+_MAY_CHANGE = ("compute", "budget")
+
+
+def submit(job: str, changes: Sequence[str], *, dry_run: bool = False, wait: bool = False, last: str = "map") -> int:
+    """Start a job from its spec; returns the exit code."""
+    spec = load_spec(job, changes)
+    plan = checked_plan(spec)
+    if dry_run:
+        show.plan(describe(spec, plan), False)
+        return 0
+    pin(spec, plan)
+    for line in plan.audit:
+        show.say(f"input: {line}")
+    return _go(spec, plan, wait=wait, last=last)
+
+
+def resume(run: str, changes: Sequence[str], *, inside: bool = False, wait: bool = False) -> int:
+    """Go on with a pinned run; returns the exit code."""
+    spec = _changed(control.resolve_run(run), changes)
+    return _go(spec, pinned_plan(spec), inside=inside, wait=wait)
+
+
+def checked_plan(spec: Spec) -> Plan:
+    """The plan, with all that can be wrong found out before any worker starts."""
+    check_places(spec)
+    plan = fresh_plan(spec)
+    recipe = spec.recipe() if spec.labels else checked_card(spec).recipe
+    refuse_too_large(plan, bytes_in_flight(spec), len(recipe.features), recipe.steps)
+    return plan
+
+
+def _go(spec: Spec, plan: Plan, *, inside: bool = False, wait: bool = False, last: str = "map") -> int:
+    address = spec.compute.address
+    if address and address.startswith("http") and not inside:
+        job = control.hand_over(spec, address)
+        show.say(f"job {job} runs on {address}; it goes on without this process")
+        show.say(f"watch it: tilth watch {spec.output.uri}    stop it: tilth cancel {spec.output.uri}")
+        return follow(spec.output.uri, until_started_s=120) if wait else 0
+    console = Console(stderr=True)
+    with show.Bar(console) as bar:
+        report = control.drive(spec, plan, show.say, bar.update, last)
+    return _told(spec, report)
+
+
+def _told(spec: Spec, report: dict[str, Any]) -> int:
+    """Tell how it ended; the exit code."""
+    counts = report.get("tiles", {})
+    quarantined = counts.get("quarantined", 0)
+    if "km2_per_hour" in report:
+        show.finished(spec, report)
+    if quarantined and not counts.get("written"):
+        raise TilthError(
+            f"all {quarantined} tiles are quarantined",
+            place=spec.output.uri,
+            remedy=f"see the reasons: tilth tiles {spec.output.uri}",
+        )
+    return 3 if quarantined else 0
+
+
+def _changed(spec: Spec, changes: Sequence[str]) -> Spec:
+    """A pinned spec with changes that do not alter what is computed."""
+    if not changes:
+        return spec
+    wrong = [change for change in changes if change.split(".")[0].split("=")[0] not in _MAY_CHANGE]
+    if wrong:
+        raise SpecError(
+            f"{wrong[0]!r} would change what is computed",
+            expected=f"keys below {' or '.join(_MAY_CHANGE)}",
+            place="--set",
+            remedy="change the job.yaml and submit it: only what the change touches is computed anew",
+        )
+    data = spec.model_dump(mode="json")
+    for change in changes:
+        apply_change(data, change)
+    return parse_spec(data, spec.output.uri)
