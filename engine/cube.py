@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
-import dask
 import numpy as np
+from dask.base import compute
+from dask.delayed import delayed
 from numpy.typing import NDArray
 
 from engine.errors import TileError
@@ -66,7 +67,12 @@ def step_keys(layer: str, axis: Axis, items: Sequence[Item], tile_digest: str) -
 
 
 def build_layer(
-    layer: str, steps: Mapping[int, Sequence[Item]], window: Window, read: Reader, options: CubeOptions, threads: int = 4
+    layer: str,
+    steps: Mapping[int, Sequence[Item]],
+    window: Window,
+    read: Reader,
+    options: CubeOptions,
+    threads: int = 4,
 ) -> dict[int, Layer]:
     """Composites of the asked steps, each a Layer with t = 1.
 
@@ -75,16 +81,13 @@ def build_layer(
     """
     make: Callable[..., Layer] = _optical_step if layer == "optical" else _mean_step
     graph = [
-        dask.delayed(make, pure=False)(sensor_of(layer), tuple(items), window, read, options)
-        for items in steps.values()
+        delayed(make, pure=False)(sensor_of(layer), tuple(items), window, read, options) for items in steps.values()
     ]
-    blocks = dask.compute(*graph, scheduler="threads", num_workers=threads)
+    blocks = compute(*graph, scheduler="threads", num_workers=threads)
     return dict(zip(steps, blocks, strict=True))
 
 
-def _optical_step(
-    sensor: str, items: Sequence[Item], window: Window, read: Reader, options: CubeOptions
-) -> Layer:
+def _optical_step(sensor: str, items: Sequence[Item], window: Window, read: Reader, options: CubeOptions) -> Layer:
     """All bands of each pixel from the clear date with the largest GCVI; ties keep the earliest."""
     bands = SENSOR_BANDS[sensor]
     best = np.full(window.shape, -np.inf, np.float32)
@@ -112,8 +115,7 @@ def _mean_step(sensor: str, items: Sequence[Item], window: Window, read: Reader,
         mean_update(total, number, values)
     mean = mean_finish(total, number)
     count = np.minimum(number.min(axis=0), 255).astype(np.uint8)
-    values = encode_temperature(mean) if sensor == "thermal" else mean
-    return Layer(values[None], count[None])
+    return Layer((encode_temperature(mean) if sensor == "thermal" else mean)[None], count[None])
 
 
 def _physical(

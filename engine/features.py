@@ -6,7 +6,7 @@ Only the leading ``recipe.steps`` of the axis are looked at: nothing after the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +20,13 @@ from kernels.smooth import fill_linear
 FEATURES_VERSION = "features-1"
 """Raised whenever this stage's arithmetic changes: it is part of every map tile's key."""
 
-_INDEX = {"ndvi": ndvi, "evi": evi, "gcvi": gcvi, "lswi": lswi, "rvi": rvi}
+_INDEX: Mapping[str, Callable[..., NDArray[np.float32]]] = {
+    "ndvi": ndvi,
+    "evi": evi,
+    "gcvi": gcvi,
+    "lswi": lswi,
+    "rvi": rvi,
+}
 
 
 class NeedsFeatures(Protocol):
@@ -56,9 +62,10 @@ def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
         held = block[layer]
         for index, band in enumerate(SENSOR_BANDS[layer]):
             bands[band] = _filled(layer, held.values[: recipe.steps, index], recipe.hold_ends)
-        seen[layer] = (held.count[: recipe.steps] > 0).any(axis=0)
+        seen[layer] = np.any(held.count[: recipe.steps] > 0, axis=0)
     x = np.stack([_feature(name, bands) for name in recipe.features], axis=1)
-    valid = seen["optical"] if "optical" in seen else np.logical_and.reduce(list(seen.values()))
+    asked = [seen["optical"]] if "optical" in seen else list(seen.values())
+    valid: NDArray[np.bool_] = np.stack(asked).all(axis=0)
     return FeatureBlock(x, valid)
 
 
@@ -78,4 +85,3 @@ def _feature(name: str, bands: Mapping[str, NDArray[np.float32]]) -> NDArray[np.
     if name in _INDEX:
         return _INDEX[name](*(bands[band] for band in FEATURE_BANDS[name]))
     return bands[name]
-

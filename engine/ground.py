@@ -12,9 +12,9 @@ from rasterio.errors import RasterioError
 
 from engine.errors import InputError
 from engine.grid import area_mask
-from engine.signing import gdal_path
 from engine.objects import absolute
 from engine.read import Patch, gdal_settings, read_patch
+from engine.signing import gdal_path
 from engine.types import Grid, Options, Window
 
 
@@ -39,10 +39,8 @@ class Ground:
         patch = read_raster(self.mask.uri, self.grid, window)
         if patch is None:
             return np.zeros(window.shape, np.bool_)
-        if self.mask.keep is not None:
-            kept = np.isin(patch.values, self.mask.keep)
-        else:
-            kept = patch.values != 0
+        keep = self.mask.keep
+        kept = patch.values != 0 if keep is None else np.isin(patch.values, keep)
         return inside & patch.on_grid(kept, False)
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, UnauthenticatedError
@@ -20,7 +21,7 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from engine.errors import InfrastructureError, InputError
 
 _PARALLEL_GETS = 16
-_RETRY = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
+_RETRY: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Objects:
             except Exception as error:
                 raise self._told(error, key) from error
 
-    def _put(self, key: str, data: bytes, mode: str) -> None:
+    def _put(self, key: str, data: bytes, mode: Literal["create", "overwrite"]) -> None:
         self.requests += 1
         try:
             obstore.put(self.obstore, key, data, mode=mode, use_multipart=False)

@@ -156,9 +156,7 @@ _PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 _FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 
 
-def _cog(
-    values: NDArray[np.uint8], grid: Grid, tile: Tile, product: str, card: Card, profile: ProfileOptions
-) -> bytes:
+def _cog(values: NDArray[np.uint8], grid: Grid, tile: Tile, product: str, card: Card, profile: ProfileOptions) -> bytes:
     height, width = values.shape
     flat = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": height, "width": width, "nodata": NODATA}
     georeference = {"crs": grid.crs, "transform": rasterio.Affine(*grid.transform(tile.core))}

@@ -90,9 +90,7 @@ def build_tile(
 def load_block(task: MapTask, layout: CubeLayout, card: Card, cube: Objects) -> CubeBlock:
     """The tile's cube block, as far as the card's recipe asks, each zarr shard checked against the ledger."""
     layers = layers_needed(card.recipe.features)
-    return {
-        name: decode_layer(cube, layout, task.tile, name, task.checksums, card.recipe.steps) for name in layers
-    }
+    return {name: decode_layer(cube, layout, task.tile, name, task.checksums, card.recipe.steps) for name in layers}
 
 
 def map_tile(task: MapTask, block: CubeBlock, card: Card, classify: Classify, ground: Ground) -> ClassMap:
@@ -128,7 +126,7 @@ def map_tile(task: MapTask, block: CubeBlock, card: Card, classify: Classify, gr
 def publish_tile(
     task: MapTask, layout: CubeLayout, card: Card, classes: ClassMap, options: OutputOptions, output: Objects
 ) -> dict[str, Any]:
-    """Class map -> COGs and STAC item in the bucket, under a name that carries the key. Returns what its record keeps."""
+    """Class map -> COGs and STAC item, published under a name that carries the key. Returns what the record keeps."""
     files = cog_files(layout.grid, task.tile, card, classes, options)
     item = stac_item(layout.grid, task.tile, card, files, task.facts)
     folder = f"tiles/{task.tile.id}/{task.key[:16]}"
@@ -153,9 +151,7 @@ def _arithmetic(options: CubeOptions) -> list[Any]:
     return [options.despeckle, list(options.scl_drop)]
 
 
-def _held_steps(
-    task: CubeTask, layout: CubeLayout, name: str, keys: Sequence[str], cube: Objects
-) -> dict[int, Layer]:
+def _held_steps(task: CubeTask, layout: CubeLayout, name: str, keys: Sequence[str], cube: Objects) -> dict[int, Layer]:
     """The steps that the cube already holds under the same key."""
     old = task.previous.get("steps", {}).get(name, [])
     same = [i for i, (was, now) in enumerate(zip(old, keys, strict=False)) if was == now]

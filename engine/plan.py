@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 from pyproj import Transformer
 
+from engine.catalog import SourceOptions, find_items
 from engine.cube import STAGE_VERSION, CubeOptions, sensor_of
 from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, tiles_of
 from engine.ground import MaskOptions, mask_identity
-from engine.catalog import SourceOptions, find_items
 from engine.steps import SeasonOptions, acquisition_axis, regular_axis
 from engine.types import SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest
 

@@ -173,11 +173,15 @@ def _tell(error: Exception, asset: Asset, place: str, last: bool) -> Exception |
     text = str(error) or type(error).__name__
     remote = "://" in asset.href
     if any(word in text for word in _GONE):
-        return TileError(f"not found: {text}", place=place, remedy="repair the catalogue or the scene, then tiles --retry")
+        return TileError(
+            f"not found: {text}", place=place, remedy="repair the catalogue or the scene, then tiles --retry"
+        )
     if remote and not last:
         return None
     if remote and any(word in text for word in _FORBIDDEN):
-        return InfrastructureError(f"refused: {text}", place=place, remedy="check the credentials or the signing service")
+        return InfrastructureError(
+            f"refused: {text}", place=place, remedy="check the credentials or the signing service"
+        )
     if remote and any(word in text for word in _PASSING) and isinstance(error, RasterioIOError):
         return InfrastructureError(text, place=place, remedy="the run tries again")
     return TileError(

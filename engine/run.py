@@ -58,6 +58,8 @@ class Progress:
     quarantined: int = 0
     retried: int = 0
     in_flight: int = 0
+    trouble: str = ""
+    """Why a tile was last tried again."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Summed time of the workers by part of the work."""
     began: float = field(default_factory=time.monotonic)
@@ -162,6 +164,7 @@ class _Loop:
         self.attempts[task.tile.id] = after
         if isinstance(decision, Retry):
             self.progress.retried += 1
+            self.progress.trouble = f"tile {task.tile.id}: {failure.reason}"
             if decision.alone:
                 self.suspects.append(task)
             else:

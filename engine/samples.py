@@ -177,7 +177,7 @@ def _read_parcels(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoD
     return gpd.GeoDataFrame({"code": frame[options.column].astype(int), "block": block}, geometry=frame.geometry)
 
 
-def _block(x: NDArray[np.float64], y: NDArray[np.float64], side_m: float) -> NDArray[np.int64]:
+def _block(x: NDArray[np.floating], y: NDArray[np.floating], side_m: float) -> NDArray[np.int64]:
     """Number of the block a point lies in; blocks are anchored at the CRS's origin, so they outlive the area."""
     return (np.floor(y / side_m).astype(np.int64) << 32) + np.floor(x / side_m).astype(np.int64)
 

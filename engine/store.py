@@ -141,8 +141,8 @@ def prepare(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayou
         for array in _arrays(layout, layer):
             if array.name not in root:
                 array.create(store, array.shape)
-            elif root[array.name].shape != array.shape:
-                root[array.name].resize(array.shape)
+            else:
+                _array_in(root, array.name).resize(array.shape)
         _write_labels(root, f"{sensor_of(layer)}_band", SENSOR_BANDS[sensor_of(layer)])
     zarr.consolidate_metadata(store)
     return layout
@@ -200,6 +200,12 @@ def _fetch(objects: Objects, key: str, expected: str) -> bytes:
     return data
 
 
+def _array_in(root: zarr.Group, name: str) -> zarr.Array:
+    found = root[name]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
 def _room(objects: Objects, name: str, axis: Axis) -> int:
     known = objects.find(f"{name}/zarr.json")
     if known is not None:
@@ -249,7 +255,7 @@ def _write_axis(root: zarr.Group, axis: Axis, objects: Objects) -> None:
     """Start of each interval as the coordinate, both ends as its CF bounds, in seconds since 1970."""
     starts, ends = (np.array([int(m.timestamp()) for m in moments], "int64") for moments in (axis.starts, axis.ends))
     if axis.name in root:
-        known = np.asarray(root[axis.name][:])
+        known = np.asarray(_array_in(root, axis.name)[:])
         shared = min(len(known), len(starts))
         if not np.array_equal(known[:shared], starts[:shared]) or len(known) > len(starts):
             first, last = (_EPOCH + known[[0, -1]].astype("timedelta64[s]")).astype("datetime64[D]")

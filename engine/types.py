@@ -102,9 +102,7 @@ class Grid:
         if not (0 <= row < self.tile_rows and 0 <= col < self.tile_cols):
             raise IndexError(f"tile ({row}, {col}) outside a grid of {self.tile_rows} x {self.tile_cols} tiles")
         y0, x0 = row * self.tile_px, col * self.tile_px
-        return Tile(
-            row, col, Window(y0, min(y0 + self.tile_px, self.height), x0, min(x0 + self.tile_px, self.width))
-        )
+        return Tile(row, col, Window(y0, min(y0 + self.tile_px, self.height), x0, min(x0 + self.tile_px, self.width)))
 
     def bounds(self, window: Window) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) of a window in the grid's CRS."""
@@ -172,9 +170,7 @@ class Item:
     @property
     def identity(self) -> str:
         """Digest of all that decides the pixels this item gives."""
-        bands = {
-            name: [a.identity, a.scale, a.offset, a.nodata] for name, a in sorted(self.assets.items())
-        }
+        bands = {name: [a.identity, a.scale, a.offset, a.nodata] for name, a in sorted(self.assets.items())}
         return digest([self.id, self.collection, self.sensor, self.datetime.isoformat(), self.mask_kind, bands])
 
 

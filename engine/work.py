@@ -51,7 +51,7 @@ class CubeWork:
 
     def open(self) -> Callable[[CubeTask], Record]:
         """Reader and cube, opened once."""
-        from engine.read import SceneReader  # noqa: PLC0415 (rasterio is opened where it is used)
+        from engine.read import SceneReader
 
         read = SceneReader(self.layout.grid)
         ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
@@ -83,8 +83,8 @@ class MapWork:
 
     def open(self) -> Callable[[MapTask], Record]:
         """The model, loaded once, and the stores."""
-        from engine.models import load_model  # noqa: PLC0415 (torch is loaded only where a model runs)
-        from engine.predict import classify  # noqa: PLC0415
+        from engine.models import load_model
+        from engine.predict import classify
 
         model = load_model(self.model_uri, self.device)
         ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
@@ -98,9 +98,7 @@ class MapWork:
             times.append(time.monotonic())
             with one_at_a_time:
                 waited = time.monotonic()
-                classes = map_tile(
-                    task, block, model.card, lambda x: classify(model, x, self.micro_batch), ground
-                )
+                classes = map_tile(task, block, model.card, lambda x: classify(model, x, self.micro_batch), ground)
                 times += [waited, time.monotonic()]
             body = publish_tile(task, self.layout, model.card, classes, self.output, output)
             times.append(time.monotonic())

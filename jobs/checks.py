@@ -1,0 +1,143 @@
+"""What can be found wrong in seconds, before a worker starts: places that cannot be written, files that do not fit.
+
+Only headers are opened. Each error names the spec's key, the value there, what was expected and the remedy.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from datetime import UTC, datetime
+from functools import partial
+from itertools import permutations
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from engine.errors import InputError, SpecError
+from engine.grid import make_grid, read_area
+from engine.objects import Objects, absolute
+from engine.samples import read_legend
+from engine.training.blocks import FOLDS
+from engine.types import Grid
+from jobs.headers import Box, overlap, polygon_box, raster_box
+from jobs.reach import about, check_address, probe, within
+from jobs.spec import Spec
+
+STORE_S = 10.0
+"""A store gets this long for its handful of requests; its own retries would go on for two minutes."""
+_RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
+
+
+def check_places(spec: Spec) -> None:
+    """SpecError or InputError for the first thing wrong with what the spec names, catalogues and model card apart."""
+    _check_season(spec)
+    _check_apart(spec)
+    _check_addresses(spec)
+    with about(f"area.file = {spec.area.file}" if spec.area.file else "area.bbox"):
+        area = read_area(spec.area)
+    grid = make_grid(area, spec.grid)
+    if spec.mask is not None:
+        with about(f"mask.uri = {spec.mask.uri}"):
+            overlap(raster_box(spec.mask.uri, grid), grid)
+    if spec.labels is not None:
+        _check_labels(spec, grid)
+    _check_stores(spec)
+
+
+def _check_season(spec: Spec) -> None:
+    today = datetime.now(UTC).date()
+    if spec.season.start > today:
+        raise SpecError(
+            f"{spec.season.start} lies in the future",
+            expected=f"a day not after {today}",
+            place="season.start",
+            remedy="map a season that has begun: nothing has been observed of this one",
+        )
+
+
+def _check_apart(spec: Spec) -> None:
+    """Output, cube and model lie beside each other: each is listed, pruned and copied as a whole."""
+    places = {"output.uri": spec.output.uri, "cube.uri": spec.cube.uri, "model.uri": spec.model.uri}
+    for inner, outer in permutations(places, 2):
+        if _path(places[inner]).is_relative_to(_path(places[outer])):
+            raise SpecError(
+                f"{places[inner]!r} lies in {outer} = {places[outer]!r}",
+                expected="places beside each other",
+                place=inner,
+                remedy=f"give {inner} a folder of its own, such as {absolute(places[outer])}-{inner.split('.')[0]}",
+            )
+
+
+def _path(uri: str) -> PurePosixPath:
+    """A URI as a path that can be compared: ``.`` and ``..`` resolved, the scheme as the first part."""
+    scheme, mark, rest = absolute(uri).rpartition("://")
+    return PurePosixPath(f"/{scheme}{mark.replace('://', ':')}", os.path.normpath(f"/{rest}").lstrip("/"))
+
+
+def _check_addresses(spec: Spec) -> None:
+    compute = spec.compute
+    remote = compute.address is not None and compute.address.startswith("http")
+    if compute.address not in (None, "auto"):
+        check_address(
+            compute.address or "", "compute.address", ("http", "https", ""), "http://head:8265, head:6379 or auto"
+        )
+    if compute.dask_address is not None:
+        # Once the job is handed over, the cluster's own names count, which this machine need not know.
+        check_address(
+            compute.dask_address, "compute.dask_address", ("tcp", "tls", ""), "tcp://scheduler:8786", connect=not remote
+        )
+
+
+def _check_labels(spec: Spec, grid: Grid) -> None:
+    labels = spec.labels
+    assert labels is not None
+    with about(f"labels.uri = {labels.uri}"):
+        raster = labels.uri.lower().endswith(_RASTER_SUFFIXES)
+        box = raster_box(labels.uri, grid) if raster else polygon_box(labels.uri, labels.column, grid)
+        ground = overlap(box, grid)
+    if labels.legend is not None:
+        with about(f"labels.legend = {labels.legend}"):
+            legend = read_legend(absolute(labels.legend), np.zeros(0, np.int32))
+            if len(legend.names) < 2:
+                raise InputError(
+                    f"names {len(legend.names)} classes", expected="two or more rows with a code other than 0"
+                )
+            for code, colour in legend.colours.items():
+                if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+                    raise InputError(f"colour {colour!r} of code {code}", expected="#rrggbb", remedy="write it so")
+    _check_blocks(spec, ground, grid.resolution)
+
+
+def _check_blocks(spec: Spec, ground: Box, resolution: float) -> None:
+    """SpecError where labels can lie in too few blocks to be dealt to training, validation and test."""
+    side = spec.train_options().block_m
+    left, bottom, right, top = ground
+    columns = math.ceil(right / side) - math.floor(left / side)
+    rows = math.ceil(top / side) - math.floor(bottom / side)
+    if columns * rows < FOLDS:
+        fitting = max(math.sqrt((right - left) * (top - bottom)) / 6 // resolution, 1) * resolution
+        given = spec.labels is not None and spec.labels.block_m is not None
+        raise SpecError(
+            f"{side:g} m: the labelled {right - left:.0f} x {top - bottom:.0f} m lie in {columns * rows} blocks",
+            expected=f"{FOLDS} blocks or more, to deal to training, validation and test",
+            place="labels.block_m" if given else "labels.block_m (not given, so that of model.train holds)",
+            remedy=f"use labels.block_m: {fitting:g}, or labels and an area that reach further",
+        )
+
+
+def _check_stores(spec: Spec) -> None:
+    """Whether output, cube and, where one is to be trained, model can be written."""
+    places = {"output.uri": spec.output.uri, "cube.uri": spec.cube.uri}
+    if spec.labels is not None:
+        places["model.uri"] = spec.model.uri
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint and any(uri.startswith("s3://") for uri in places.values()):
+        check_address(endpoint, f"{next(iter(places))} (AWS_ENDPOINT_URL)", ("http", "https"), "https://s3.example.org")
+    within(STORE_S, ", ".join(places), [partial(_check_store, key, uri) for key, uri in places.items()])
+
+
+def _check_store(key: str, uri: str) -> None:
+    with about(f"{key} = {uri}"):
+        probe(Objects(uri))

@@ -45,7 +45,7 @@ def init(path: Annotated[Path, typer.Argument(help="Where to write.")] = Path("j
 
     Example: tilth init job.yaml
     """
-    from jobs.spec import example  # noqa: PLC0415 (each command brings only what it needs)
+    from jobs.spec import example
 
     show.write_new(path, example("template"))
 
@@ -56,7 +56,7 @@ def schema() -> None:
 
     Example: tilth schema > job.schema.json
     """
-    from jobs.spec import schema as text  # noqa: PLC0415
+    from jobs.spec import schema as text
 
     print(text())
 
@@ -72,8 +72,8 @@ def plan(
 
     Example: tilth plan job.yaml --sample 4
     """
-    from jobs.estimate import estimate  # noqa: PLC0415
-    from jobs.spec import load_spec  # noqa: PLC0415
+    from jobs.estimate import estimate
+    from jobs.spec import load_spec
 
     show.plan(estimate(load_spec(job, changes or ()), sample), as_json)
 
@@ -82,15 +82,19 @@ def plan(
 def submit(
     job: SpecPath,
     changes: Changes = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster, http://head:8265; instead of compute.address.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster, http://head:8265; instead of compute.address.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and plan, start nothing.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--detach", help="On a cluster: watch until it ends, or return.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--detach", help="On a cluster: watch until it ends, or return.")
+    ] = False,
 ) -> None:
     """Build what is missing: cube, model, map. Here, or as a job on a Ray cluster.
 
     Example: tilth submit job.yaml --set grid.tile_px=256
     """
-    from jobs.start import submit as start  # noqa: PLC0415
+    from jobs.start import submit as start
 
     changes = [*(changes or ()), *([f"compute.address={address}"] if address else [])]
     raise typer.Exit(start(job, changes, dry_run=dry_run, wait=wait))
@@ -101,13 +105,15 @@ def resume(
     run: Run,
     changes: Changes = None,
     inside: Annotated[bool, typer.Option("--inside", help="Drive here, in the cluster this process runs in.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--detach", help="On a cluster: watch until it ends, or return.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--detach", help="On a cluster: watch until it ends, or return.")
+    ] = False,
 ) -> None:
     """Go on where a run was, with the same scenes; --set may change compute and budget.
 
     Example: tilth resume s3://bucket/maps/2024
     """
-    from jobs.start import resume as start  # noqa: PLC0415
+    from jobs.start import resume as start
 
     raise typer.Exit(start(run, changes or [], inside=inside, wait=wait))
 
@@ -118,7 +124,7 @@ def status(run: Run, as_json: AsJson = False) -> None:
 
     Example: tilth status job.yaml
     """
-    from jobs import control  # noqa: PLC0415
+    from jobs import control
 
     show.status(control.status(control.resolve_run(run)), as_json)
 
@@ -129,7 +135,7 @@ def watch(run: Run) -> None:
 
     Example: tilth watch job.yaml
     """
-    from jobs.follow import follow  # noqa: PLC0415
+    from jobs.follow import follow
 
     raise typer.Exit(follow(run))
 
@@ -140,7 +146,7 @@ def cancel(run: Run) -> None:
 
     Example: tilth cancel job.yaml
     """
-    from jobs import control  # noqa: PLC0415
+    from jobs import control
 
     driver = control.cancel(control.resolve_run(run))
     print(f"asked {driver['host']} (process {driver['pid']}) to stop" if driver else "nobody drives this run now")
@@ -157,7 +163,7 @@ def tiles(
 
     Example: tilth tiles job.yaml --state quarantined
     """
-    from jobs import control  # noqa: PLC0415
+    from jobs import control
 
     spec = control.resolve_run(run)
     if retry:
@@ -172,7 +178,7 @@ def replay(run: Run, tile: Annotated[str, typer.Argument(help="Such as r0003c001
 
     Example: tilth replay job.yaml r0003c0012
     """
-    from jobs.replay import replay as again  # noqa: PLC0415
+    from jobs.replay import replay as again
 
     again(run, tile)
 
@@ -183,7 +189,7 @@ def cube(job: SpecPath, changes: Changes = None) -> None:
 
     Example: tilth cube job.yaml
     """
-    from jobs.start import submit as start  # noqa: PLC0415
+    from jobs.start import submit as start
 
     raise typer.Exit(start(job, changes or [], last="cube"))
 
@@ -194,7 +200,7 @@ def train(job: SpecPath, changes: Changes = None) -> None:
 
     Example: tilth train job.yaml --set model.train.family=forest
     """
-    from jobs.start import submit as start  # noqa: PLC0415
+    from jobs.start import submit as start
 
     raise typer.Exit(start(job, changes or [], last="train"))
 
@@ -205,7 +211,7 @@ def predict(job: SpecPath, changes: Changes = None) -> None:
 
     Example: tilth predict job.yaml --set model.uri=s3://models/maize
     """
-    from jobs.start import submit as start  # noqa: PLC0415
+    from jobs.start import submit as start
 
     raise typer.Exit(start(job, [*(changes or []), "labels=null"]))
 
@@ -220,7 +226,7 @@ def doctor(
 
     Example: tilth doctor --store s3://bucket/tmp
     """
-    from jobs.doctor import examine  # noqa: PLC0415
+    from jobs.doctor import examine
 
     raise typer.Exit(show.findings(examine(store, address), as_json))
 
@@ -234,8 +240,6 @@ def demo(
 
     Example: tilth demo --size small --out demo
     """
-    from jobs.demo.run import run_demo  # noqa: PLC0415
+    from jobs.demo.run import run_demo
 
     raise typer.Exit(run_demo(size, out))
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -99,6 +100,7 @@ def progress_state(progress: Progress, began: float) -> dict[str, Any]:
         "quarantined": progress.quarantined,
         "retried": progress.retried,
         "in_flight": progress.in_flight,
+        "trouble": progress.trouble,
         "seconds": {name: round(value, 3) for name, value in progress.seconds.items()},
         "stage_s": round(time.monotonic() - progress.began, 3),
         "run_began": began,
@@ -134,7 +136,7 @@ def connected(spec: Spec) -> Iterator[None]:
         return
     for name, value in RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
-    import ray  # noqa: PLC0415 (only what runs tiles pays for it)
+    import ray
 
     if ray.is_initialized():
         yield
@@ -144,14 +146,14 @@ def connected(spec: Spec) -> Iterator[None]:
     try:
         if inside:
             joined = address if address and not address.startswith("http") else "auto"
-            ray.init(address=joined, log_to_driver=False, logging_level="error")
+            ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR)
         else:
             workers = spec.compute.workers.max or len(os.sched_getaffinity(0))
             ray.init(
                 num_cpus=max(1, round(workers * spec.compute.cpus_per_worker)),
                 include_dashboard=False,
                 log_to_driver=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 object_store_memory=200_000_000,
             )
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
@@ -166,7 +168,7 @@ def connected(spec: Spec) -> Iterator[None]:
 
 def hand_over(spec: Spec, address: str, settings: dict[str, str] | None = None) -> str:
     """Give a pinned run to a Ray cluster as a job; returns the job's id. The job is a ``resume`` of the pinned plan."""
-    from ray.job_submission import JobSubmissionClient  # noqa: PLC0415
+    from ray.job_submission import JobSubmissionClient
 
     entry = f"{Path(sys.executable).name} -m jobs resume {absolute(spec.output.uri)} --inside"
     try:
@@ -233,4 +235,6 @@ def tile_index(plan: Plan, name: str) -> int:
         if tile.id == name:
             return index
     first, last = plan.tiles[0].id, plan.tiles[-1].id
-    raise InputError(f"no tile {name!r} in this run", expected=f"{first} to {last}", remedy="list them: tilth tiles RUN")
+    raise InputError(
+        f"no tile {name!r} in this run", expected=f"{first} to {last}", remedy="list them: tilth tiles RUN"
+    )

@@ -37,8 +37,11 @@ _WORKER_BYTES = 2_000_000_000
 
 @dataclass
 class Drive:
-    """One execution of a plan. ``say`` tells a person a sentence, ``tick`` is told of progress, ``stop`` asks whether to
-    end early (an error that says why, or None)."""
+    """One execution of a plan.
+
+    ``say`` tells a person a sentence, ``tick`` is told of progress, ``stop`` asks whether to end early: an error that
+    says why, or None.
+    """
 
     spec: Spec
     plan: Plan
@@ -208,15 +211,15 @@ def executor_for(stage: str, work: Work, spec: Spec, tiles: int) -> Iterator[Exe
     workers = min(tiles, compute.workers.max or (4 if compute.address else len(os.sched_getaffinity(0))))
     executor: Executor
     if compute.in_process:
-        from engine.executors.local import LocalExecutor  # noqa: PLC0415 (each executor brings its own heavy library)
+        from engine.executors.local import LocalExecutor
 
         executor = LocalExecutor(work)
     elif stage == "cube":
-        from engine.executors.dask import DaskExecutor  # noqa: PLC0415
+        from engine.executors.dask import DaskExecutor
 
         executor = DaskExecutor(work, compute.dask_address, workers)
     else:
-        from engine.executors.ray import RayExecutor  # noqa: PLC0415
+        from engine.executors.ray import RayExecutor
 
         executor = RayExecutor(work, workers, compute.cpus_per_worker, compute.gpus_per_worker)
     try:

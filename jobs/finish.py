@@ -77,9 +77,7 @@ def _prune(output: Objects, written: Mapping[str, Record]) -> None:
     output.delete([e.key for e in output.entries("tiles") if e.key.rsplit("/", 1)[0] not in current])
 
 
-def _report(
-    spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: Card, seconds: float
-) -> dict[str, Any]:
+def _report(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: Card, seconds: float) -> dict[str, Any]:
     records = [ledger.latest[tile.id] for tile in plan.tiles if tile.id in ledger.latest]
     pixel_km2 = plan.grid.resolution**2 / 1e6
     pixels: dict[str, int] = {}

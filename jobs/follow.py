@@ -63,10 +63,14 @@ def _table(spec: Spec, progress: dict[str, Any] | None, driver: dict[str, Any] |
     seconds = max(progress["stage_s"], 1e-6)
     side_km = spec.grid.tile_px * spec.grid.resolution / 1000
     left_s = (progress["total"] - done) * seconds / done if done else None
-    table.add_row("stage", f"{progress['stage']}: {done} of {progress['total']} tiles, {progress['in_flight']} under way")
+    table.add_row(
+        "stage", f"{progress['stage']}: {done} of {progress['total']} tiles, {progress['in_flight']} under way"
+    )
     table.add_row("speed", f"{done * side_km**2 / seconds * 3600:,.3g} km2/h")
     table.add_row("time left", "?" if left_s is None else f"{left_s / 60:.1f} minutes of this stage")
     table.add_row("quarantined, retried", f"{progress['quarantined']}, {progress['retried']}")
+    if progress["trouble"]:
+        table.add_row("last retried for", progress["trouble"])
     shares = {name: value / max(done, 1) for name, value in progress["seconds"].items()}
     table.add_row("per tile", ", ".join(f"{name} {value:.2f} s" for name, value in shares.items()) or "?")
     table.add_row("driver memory", f"{progress['driver_bytes'] / 1e6:.0f} MB")

@@ -55,7 +55,13 @@ def pinned_plan(spec: Spec) -> Plan:
         raise InputError("no plan is pinned there", place=spec.output.uri, remedy="tilth submit job.yaml")
     area = read_area(spec.area)
     return make_plan(
-        area, spec.season, spec.grid, spec.cube, items=read_items(items), audit=json.loads(audit or b"[]"), mask=spec.mask
+        area,
+        spec.season,
+        spec.grid,
+        spec.cube,
+        items=read_items(items),
+        audit=json.loads(audit or b"[]"),
+        mask=spec.mask,
     )
 
 

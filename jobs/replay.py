@@ -28,13 +28,15 @@ _T = TypeVar("_T")
 
 
 def replay(run: str, name: str) -> None:
-    """Build the tile's cube block from its scenes and map it, with a line for every read; raises what the tile raises."""
+    """Build the tile's cube block from its scenes and map it, a line for every read; raises what the tile raises."""
     spec = control.resolve_run(run)
     plan = pinned_plan(spec)
     index = control.tile_index(plan, name)
     for stage, objects in (("cube", cube_ledger(spec.cube.uri)), ("map", Objects(spec.output.uri).child(LEDGER))):
         record = Ledger(objects).load().latest.get(name)
-        say(f"ledger, {stage}: {record.state if record else 'no record'} {record.body.get('reason', '') if record else ''}")
+        say(
+            f"ledger, {stage}: {record.state if record else 'no record'} {record.body.get('reason', '') if record else ''}"
+        )
     block = _cube_block(spec, plan, index)
     model = _timed("open model", lambda: load_model(spec.model.uri))
     batch = micro_batch(Objects(spec.output.uri), model_digest(spec.model.uri), model.card)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as RichProgress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from engine.errors import SpecError
@@ -34,6 +35,7 @@ class Bar:
         )  # fmt: skip
         self._live = RichProgress(*columns, console=console, transient=True) if console.is_terminal else None
         self._stages: dict[str, Any] = {}
+        self._trouble = ""
 
     def __enter__(self) -> Bar:
         if self._live:
@@ -46,6 +48,9 @@ class Bar:
 
     def update(self, progress: Progress) -> None:
         """Take in where a stage stands."""
+        if progress.trouble and progress.trouble != self._trouble:
+            self._trouble = progress.trouble
+            say(f"{progress.stage}: tried again, {progress.trouble}")
         if self._live is None:
             return
         if progress.stage not in self._stages:

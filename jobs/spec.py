@@ -6,11 +6,11 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import fsspec
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from engine.cube import CubeOptions, sensor_of
 from engine.errors import SpecError
@@ -23,6 +23,7 @@ from engine.samples import LabelOptions
 from engine.steps import SeasonOptions, regular_axis, usable_steps
 from engine.training import TrainOptions
 from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options, digest
+from jobs.wording import sentence
 
 
 class ModelOptions(Options):
@@ -95,6 +96,8 @@ class Spec(Options):
         self._refuse_features_without_inputs(set(given))
         places = {"cube.uri": self.cube.uri, "model.uri": self.model.uri, "output.uri": self.output.uri}
         for name, uri in places.items():
+            if not uri:
+                raise ValueError(f"{name} is empty; give a folder or s3://bucket/prefix")
             twin = next((other for other, value in places.items() if value == uri and other != name), None)
             if twin:
                 raise ValueError(f"{name} and {twin} are both {uri}; give each a place of its own")
@@ -137,17 +140,21 @@ class Spec(Options):
         return len(regular_axis(self.season))
 
 
+_KINDS = {"list": "a list", "str": "plain text", "NoneType": "nothing"}
+
+
 def load_spec(path: str, changes: Sequence[str] = ()) -> Spec:
     """The spec in a YAML file (path or fsspec URL), with ``key.sub=value`` changes; SpecError says what is wrong."""
     try:
         with fsspec.open(path, "rt", encoding="utf-8") as file:
-            data = yaml.safe_load(file.read())
+            data = yaml.load(file.read(), _Loader)
     except FileNotFoundError:
         raise SpecError("no such file", place=path, remedy="write one with: tilth init job.yaml") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SpecError(f"cannot be read: {error}", expected="a YAML file", place=path) from error
     if not isinstance(data, dict):
-        raise SpecError(f"holds {type(data).__name__}", expected="a mapping of keys", place=path, remedy="see tilth init")
+        held = _KINDS.get(type(data).__name__, repr(data))
+        raise SpecError(f"holds {held}", expected="keys with values", place=path, remedy="write one with: tilth init")
     for change in changes:
         apply_change(data, change)
     return parse_spec(data, path)
@@ -158,7 +165,7 @@ def parse_spec(data: dict[str, Any], place: str = "spec") -> Spec:
     try:
         return Spec.model_validate(data)
     except ValidationError as error:
-        problems = [_sentence(problem, data) for problem in error.errors()]
+        problems = [sentence(problem, Spec) for problem in error.errors()]
     raise SpecError(
         f"{len(problems)} thing(s) wrong\n  - " + "\n  - ".join(problems),
         place=place,
@@ -182,47 +189,33 @@ def apply_change(data: dict[str, Any], change: str) -> None:
         if not isinstance(inner, dict):
             raise SpecError(f"{part!r} holds a value, not keys", place=f"--set {change}", remedy="name a key below it")
         data = inner
-    data[last] = yaml.safe_load(text)
+    try:
+        data[last] = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise SpecError(
+            f"{text!r} cannot be read: {error}",
+            expected="a YAML value",
+            place=f"--set {key}",
+            remedy="mend or quote it",
+        ) from error
 
 
-def _sentence(problem: Any, data: Any) -> str:
-    """One validation problem in the house's words: place, value, expectation."""
-    path = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
-    place = ".".join(path) or "spec"
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(path[:-1])
-        near = difflib.get_close_matches(path[-1], known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
-        return f"{place}: unknown key; {hint}"
-    if problem["type"] == "missing":
-        return f"{place}: is missing; add it"
-    message = problem["msg"].removeprefix("Value error, ")
-    shown = repr(problem["input"])
-    value = f"{shown}: " if problem["type"] != "value_error" and len(shown) < 80 else ""
-    return f"{place}: {value}{message}"
+class _Loader(yaml.SafeLoader):
+    """Dates stay text, so that a wrong one is told with its key; a key given twice is refused."""
 
+    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own way to say it)
+        first: [(tag, form) for tag, form in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
-def _is_branch(part: str) -> bool:
-    """Whether this part of pydantic's path is none that a person wrote: a single source is a list of one."""
-    return part.isdigit() or part.startswith(("tuple[", "function-"))
-
-
-def _keys_at(path: Sequence[str]) -> list[str]:
-    """The keys the spec knows below a path."""
-    model: type[BaseModel] = Spec
-    for part in path:
-        field = model.model_fields.get(part)
-        inner = _model_in(field.annotation) if field else None
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                "in the mapping", node.start_mark, f"the key {twice!r} is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 def example(name: str) -> str:

@@ -60,7 +60,7 @@ def attempt(do: Callable[[Any], Record], task: Any) -> Record | Failure:
         return Failure("memory", str(error) or "out of memory", "memory")
     except TilthError as error:
         return Failure("unknown", str(error), f"{type(error).__name__}: {error.value.split(':')[0]}")
-    except Exception as error:  # noqa: BLE001 (whatever a tile does, the run goes on)
+    except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{last.filename}:{last.lineno}"
         return Failure("unknown", f"{type(error).__name__}: {error} ({place})", f"{type(error).__name__} {place}")

@@ -6,17 +6,22 @@ project's to count (``engine.ledger.advance``).
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from functools import lru_cache
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, wait
+from distributed import Client, LocalCluster
 
 from engine.errors import InfrastructureError
 from engine.executors import Outcome, attempt
 from engine.ledger.advance import Failure
 from engine.ledger.record import Record
-from engine.work import CubeWork, Work
+from engine.work import Work
 
 _PER_WORKER = 2
 _SETTINGS = {
@@ -35,7 +40,7 @@ class DaskExecutor:
     """Workers of a Dask cluster at ``address``, or of one started on this machine and closed at the end."""
 
     def __init__(self, work: Work, address: str | None, workers: int) -> None:
-        self._work = work
+        self._work = pickle.dumps(work)
         self._settings = dask.config.set(_SETTINGS)
         self._cluster = None
         try:
@@ -51,6 +56,7 @@ class DaskExecutor:
                 remedy="start it, or leave the key out for one on this machine",
             ) from error
         self._futures: dict[Any, Any] = {}
+        self._done: SimpleQueue[Any] = SimpleQueue()
 
     def free(self) -> int:
         threads = sum(worker["nthreads"] for worker in self._client.scheduler_info(n_workers=-1)["workers"].values())
@@ -59,14 +65,14 @@ class DaskExecutor:
     def submit(self, task: Any) -> None:
         future = self._client.submit(_run, self._work, task, pure=False, retries=0)
         self._futures[future] = task
+        future.add_done_callback(self._done.put)
 
     def wait(self, timeout_s: float) -> list[Outcome]:
-        if not self._futures:
-            return []
-        try:
-            done = wait(list(self._futures), timeout=timeout_s, return_when="FIRST_COMPLETED").done
-        except TimeoutError:
-            return []
+        done: list[Any] = []
+        with suppress(Empty):
+            done.append(self._done.get(timeout=timeout_s))
+            while True:
+                done.append(self._done.get_nowait())
         return [Outcome(self._futures.pop(future), _result(future)) for future in done]
 
     def shrink(self) -> None:
@@ -86,14 +92,17 @@ def _result(future: Any) -> Record | Failure:
         return answer
     if type(error).__name__ == "KilledWorker":
         return Failure("death", "its Dask worker died")
-    return Failure("infrastructure", f"{type(error).__name__}: {error}")
+    told = f"{type(error).__name__}: {error}"
+    passes = isinstance(error, OSError | CancelledError)
+    return Failure("infrastructure", told) if passes else Failure("unknown", told, told)
 
 
-def _run(work: CubeWork, task: Any) -> Record | Failure:
+def _run(work: bytes, task: Any) -> Record | Failure:
     return attempt(_opened(work), task)
 
 
 @lru_cache(maxsize=2)
-def _opened(work: CubeWork) -> Any:
+def _opened(work: bytes) -> Callable[[Any], Record]:
     """The work, opened once per worker process."""
-    return work.open()
+    opened: Work = pickle.loads(work)
+    return opened.open()

@@ -27,10 +27,10 @@ class _Worker:
     """Lives in an actor."""
 
     def __init__(self, work: Work, threads: int) -> None:
-        import os  # noqa: PLC0415 (set before Numba and torch are first imported in this process)
+        import os
 
         os.environ["NUMBA_NUM_THREADS"] = "1"
-        import torch  # noqa: PLC0415
+        import torch
 
         torch.set_num_threads(threads)
         self._do = work.open()
@@ -57,7 +57,7 @@ class RayExecutor:
     def __init__(self, work: Work, workers: int, cpus: float, gpus: float) -> None:
         self._options = {"num_cpus": cpus, "num_gpus": gpus, "max_concurrency": _PER_ACTOR, "max_restarts": 0}
         self._work, self._threads = ray.put(work), max(1, int(cpus))
-        self._remote = ray.remote(_Worker)
+        self._remote: Any = ray.remote(_Worker)
         self._actors = [self._start() for _ in range(workers)]
         self._shrinking = False
         self.waiting_since: float | None = time.monotonic()

@@ -118,6 +118,4 @@ def _write_snapshot(records: Iterable[Record]) -> bytes:
 def _read_snapshot(data: bytes) -> list[Record]:
     columns = pq.read_table(io.BytesIO(data)).to_pydict()
     rows = zip(*(columns[name] for name in ("tile", "seq", "key", "state", "epoch", "body")), strict=True)
-    return [
-        Record(tile, seq, key, state, epoch, json.loads(body)) for tile, seq, key, state, epoch, body in rows
-    ]
+    return [Record(tile, seq, key, state, epoch, json.loads(body)) for tile, seq, key, state, epoch, body in rows]

@@ -80,7 +80,7 @@ def _item(card: Card, domain: Domain) -> dict[str, Any]:
             "start_datetime": _utc(domain.start),
             "end_datetime": _utc(domain.end),
             "license": card.licence,
-            "bands": [{"name": name} for name in card.recipe.features],
+            "bands": _bands(card),
             "mlm:name": card.name,
             "mlm:architecture": architecture,
             "mlm:tasks": ["semantic-segmentation"],
@@ -142,7 +142,13 @@ def _asset(card: Card) -> dict[str, Any]:
         "mlm:artifact_type": _FRAMEWORKS[card.family][3],
         "file:checksum": _SHA256_MULTIHASH + card.weights_sha256,
         "file:size": card.weights_bytes,
+        "bands": _bands(card),
     }
+
+
+def _bands(card: Card) -> list[dict[str, str]]:
+    """The inputs as STAC bands; MLM wants them in the properties, and STAC 1.1 allows that only beside an asset's."""
+    return [{"name": name} for name in card.recipe.features]
 
 
 def _utc(moment: datetime) -> str:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
-from engine.errors import InfrastructureError, InputError
+from engine.errors import InfrastructureError, InputError, TilthError
 from engine.models.card import Card
 from engine.models.item import Domain, card_of, item_bytes
 
 ITEM_NAME = "model.json"
+
+_CREDENTIAL_ERRORS = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError")
+"""By name, since botocore is not imported where no model lies on S3."""
 
 
 class Classifier(Protocol):
@@ -103,12 +107,12 @@ class _Folder:
     def __init__(self, uri: str) -> None:
         self._uri = str(uri).rstrip("/")
         try:
-            self._fs, self._root = url_to_fs(self._uri)
+            # A cached instance would keep the endpoint and the keys of the process' first minute.
+            self._fs, self._root = url_to_fs(self._uri, skip_instance_cache=True)
         except (ValueError, ImportError) as error:
-            raise InputError(
-                f"{uri!r} ({error})", expected="a path or an fsspec URL such as s3://bucket/model", place="model.uri"
-            ) from error
-        self._local = "file" in _protocols(self._fs)
+            expected = "a path or an fsspec URL such as s3://bucket/model"
+            raise InputError(f"{uri!r} ({error})", expected=expected, place="model.uri") from error
+        self._local = isinstance(self._fs, LocalFileSystem)
 
     def place(self, name: str) -> str:
         return f"{self._uri}/{name}"
@@ -116,14 +120,8 @@ class _Folder:
     def read(self, name: str) -> bytes:
         try:
             return bytes(self._fs.cat_file(f"{self._root}/{name}"))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise InputError(
-                "no such file", place=self.place(name), remedy="give `labels` to train a model, or correct model.uri"
-            ) from error
-        except PermissionError as error:
-            raise InputError(f"not readable ({error})", place=self.place(name)) from error
-        except OSError as error:
-            raise InfrastructureError(f"reading failed ({error})", place=self.place(name)) from error
+        except Exception as error:
+            raise self._told(error, name) from error
 
     def write(self, name: str, data: bytes) -> None:
         path = f"{self._root}/{name}"
@@ -135,19 +133,25 @@ class _Folder:
                 os.replace(f"{path}.part", path)
             else:
                 self._fs.pipe_file(path, data)
-        except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:
-            raise InputError(f"not writable ({error})", place=self.place(name), remedy="correct model.uri") from error
-        except OSError as error:
-            raise InfrastructureError(f"writing failed ({error})", place=self.place(name)) from error
+        except Exception as error:
+            raise self._told(error, name) from error
 
     def remove(self, name: str) -> None:
         try:
             self._fs.rm_file(f"{self._root}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             pass  # nothing to replace; a folder that cannot be is refused by the first write
-        except OSError as error:
-            raise InfrastructureError(f"removing failed ({error})", place=self.place(name)) from error
+        except Exception as error:
+            raise self._told(error, name) from error
 
-
-def _protocols(fs: Any) -> tuple[str, ...]:
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+    def _told(self, error: Exception, name: str) -> TilthError:
+        """What fsspec and the libraries behind it raise, each in its own way, as one of our errors."""
+        if isinstance(error, FileNotFoundError):
+            remedy = "give `labels` to train a model, or correct model.uri"
+            return InputError(f"no such file or bucket ({error})", place=self.place(name), remedy=remedy)
+        if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError):
+            return InputError(f"out of reach ({error})", place=self.place(name), remedy="correct model.uri")
+        if type(error).__name__ in _CREDENTIAL_ERRORS:
+            remedy = "set the store's credentials in the environment, such as AWS_ACCESS_KEY_ID"
+            return InputError(str(error), place=self.place(name), remedy=remedy)
+        return InfrastructureError(f"{type(error).__name__}: {error}", place=self.place(name))

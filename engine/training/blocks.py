@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 
 FOLDS = 5
-ATTEMPTS = 20
+ATTEMPTS = 10
+TRAIN, VALIDATION, TEST = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,13 @@ class Split:
 
 
 def deal_blocks(y: NDArray[np.integer], block: NDArray[np.int64], seed: int, block_m: float) -> Split:
-    """Deal blocks to the three parts; of ``ATTEMPTS`` seeds the one that spreads the classes best.
+    """Deal blocks to the three parts; of ``ATTEMPTS`` seeds and all uses of their folds the best spread of classes.
 
     Best is: no class missing in training, then in test, then in validation, then the smallest deviation of a class'
     share in a part from its share in all samples. Equal input gives an equal split.
 
     y: (n,) class indices. block: (n,) block numbers. block_m: side of a block, for the error. Raises InputError where
-    there are fewer than five blocks or a class cannot be given to training.
+    there are fewer than five blocks or no deal gives every class to training.
     """
     groups, block_index = np.unique(block, return_inverse=True)
     remedy = f"smaller blocks (labels.block_m, now {block_m:g} m) or labels from a larger area"
@@ -57,20 +59,28 @@ def deal_blocks(y: NDArray[np.integer], block: NDArray[np.int64], seed: int, blo
         )
     counts = np.zeros((len(groups), int(y.max()) + 1), np.int64)
     np.add.at(counts, (block_index, y), 1)
-    attempts = [(*_quality(counts, folds), number, folds) for number, folds in _attempts(y, block_index, seed)]
-    missing_train, *_, number, folds = min(attempts, key=lambda attempt: attempt[:-1])
-    if missing_train:
+    deals = [
+        (_quality(counts, part), number, validation, test, part)
+        for number, folds in _attempts(y, block_index, seed)
+        for validation, test in permutations(range(FOLDS), 2)  # which fold serves for what is free as well
+        for part in [_parts(folds, validation, test)]
+    ]
+    quality, number, _, _, part = min(deals, key=lambda deal: deal[:-1])
+    blocks = tuple(int((part == p).sum()) for p in (TRAIN, VALIDATION, TEST))
+    if quality[0] or 0 in blocks:
         raise InputError(
-            f"{missing_train} classes that no deal of {len(groups)} blocks gives to training",
+            f"{len(groups)} blocks dealt {blocks} at best, {quality[0]} classes missing in training",
+            expected="every class in training, and a block or more for validation and test",
             place="labels",
             remedy=remedy,
         )
-    sizes = (int((folds < 3).sum()), int((folds == 3).sum()), int((folds == 4).sum()))
-    if 0 in sizes:
-        value = f"blocks so unequal that validation or test gets none ({sizes})"
-        raise InputError(value, place="labels", remedy=remedy)
-    fold = folds[block_index]
-    return Split(fold < 3, fold == 3, fold == 4, sizes, number)
+    part = part[block_index]
+    return Split(part == TRAIN, part == VALIDATION, part == TEST, (blocks[0], blocks[1], blocks[2]), number)
+
+
+def _parts(folds: NDArray[np.int64], validation: int, test: int) -> NDArray[np.int64]:
+    """The part of each block, from its fold."""
+    return np.where(folds == validation, VALIDATION, np.where(folds == test, TEST, TRAIN))
 
 
 def _attempts(y: NDArray[np.integer], block_index: NDArray[np.intp], seed: int) -> list[tuple[int, NDArray[np.int64]]]:
@@ -90,15 +100,15 @@ def _attempts(y: NDArray[np.integer], block_index: NDArray[np.intp], seed: int) 
     return result
 
 
-def _quality(counts: NDArray[np.int64], folds: NDArray[np.int64]) -> tuple[int, int, int, float]:
+def _quality(counts: NDArray[np.int64], part: NDArray[np.int64]) -> tuple[int, int, int, float]:
     """(classes missing in train, in test, in validation, largest deviation of a class' share): smaller is better.
 
-    counts: (blocks, classes). folds: (blocks,).
+    counts: (blocks, classes). part: (blocks,).
     """
     shares = counts.sum(axis=0) / counts.sum()
     missing, deviation = [], 0.0
-    for part in (folds < 3, folds == 4, folds == 3):
-        found = counts[part].sum(axis=0)
+    for which in (TRAIN, TEST, VALIDATION):
+        found = counts[part == which].sum(axis=0)
         missing.append(int((found == 0).sum()))
         deviation = max(deviation, float(np.abs(found / max(found.sum(), 1) - shares).max()))
     return missing[0], missing[1], missing[2], deviation

@@ -89,11 +89,12 @@ def fit(
     card = _card(entries, recipe, scaling, trained, options)
     temperature = fit_temperature(_logits(card, trained.weights, parts["validation"].x), parts["validation"].y)
     p = probabilities(_logits(card, trained.weights, parts["test"].x), temperature)
+    accuracy = accuracy_report(p, parts["test"].y, entries)
     report = {
+        **trained.notes,
         "left_out": left_out,
         "split": _split_report(split, parts, entries),
-        "accuracy": accuracy_report(p, parts["test"].y, entries),
-        **trained.notes,
+        "accuracy": accuracy,
     }
     provenance = {**card.training, **_provenance(report), "key": key}
     return Fitted(card.model_copy(update={"temperature": temperature, "training": provenance}), trained.weights, report)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.accuracy import confusion, score
-from engine.models.tempcnn import TempCNN, parameter_count, to_bytes
+from engine.models.tempcnn import TempCNN, parameter_count, to_bytes, torch_device
 from engine.training.options import TrainOptions
 from engine.training.parts import Part, Progress, Trained
 
@@ -35,7 +35,7 @@ def descend(
 
 
 def _descend(train: Part, validation: Part, classes: int, options: TrainOptions, progress: Progress | None) -> Trained:
-    device = torch.device(options.device)
+    device = torch_device(options.device)
     _, steps, features = train.x.shape
     network = TempCNN(steps, features, classes).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=WEIGHT_DECAY)

@@ -51,7 +51,10 @@ def made_network(steps: int = 34, features: int = 13, classes: int = 9) -> netwo
             if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.3)
                 module.running_var.uniform_(0.5, 2)
-    return network.eval()
+    with torch.no_grad():  # so that every class wins somewhere
+        network.eval().out.weight.mul_(20)
+        network.out.bias.sub_(network(torch.linspace(0, 1, 200 * steps * features).view(200, steps, -1)).mean(0))
+    return network
 
 
 def made_forest(steps: int = 5, features: int = 3, classes: int = 4, jobs: int = 1) -> RandomForestClassifier:

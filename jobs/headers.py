@@ -1,0 +1,103 @@
+"""What the headers of labels and masks tell: where they lie, and whether they can be used at all."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow.parquet as pq
+import pyogrio
+import pyproj
+import rasterio
+from rasterio.warp import transform_bounds
+
+from engine.errors import InputError
+from engine.objects import absolute
+from engine.read import gdal_settings
+from engine.signing import gdal_path
+from engine.types import Grid, Window
+
+Box = tuple[float, float, float, float]
+"""(left, bottom, right, top)."""
+
+_SOME = 1000
+"""Polygons whose codes are looked at."""
+
+
+def raster_box(uri: str, grid: Grid) -> Box:
+    """Bounds of a raster in the grid's CRS; only its header is read."""
+    with rasterio.Env(**gdal_settings()), rasterio.open(gdal_path(absolute(uri))) as source:
+        if source.crs is None:
+            raise InputError("the raster says no CRS", expected="a CRS and a geotransform", remedy="gdal_edit -a_srs")
+        return transform_bounds(source.crs, grid.crs, *source.bounds)
+
+
+def polygon_box(uri: str, column: str, grid: Grid) -> Box | None:
+    """Bounds of polygons in the grid's CRS as far as a header tells; InputError where column or CRS is not there."""
+    path = absolute(uri)
+    if uri.lower().endswith("parquet"):
+        names, codes, crs, box = _parquet_header(path, column)
+    elif "://" in path:
+        with fsspec.open(path, "rb"):  # to learn more, the whole file would have to be fetched
+            return None
+    else:
+        names, codes, crs, box = _ogr_header(path, column)
+    if column not in names:
+        near = difflib.get_close_matches(column, names, 1)
+        raise InputError(
+            f"has no column {column!r}; it has {', '.join(names)}",
+            expected="a column of whole-number codes",
+            remedy=f"labels.column: {near[0] if near else 'one of these'}",
+        )
+    if crs is None:
+        raise InputError("the polygons say no CRS", expected="a CRS in the file", remedy="ogr2ogr -a_srs EPSG:...")
+    wrong = codes[pd.to_numeric(codes, errors="coerce").isna()]
+    if len(wrong):
+        raise InputError(
+            f"column {column!r} holds {wrong.iloc[0]!r}",
+            expected="a whole-number code for every polygon",
+            remedy="name a column of codes under labels.column",
+        )
+    return transform_bounds(crs, grid.crs, *box) if box is not None else None
+
+
+def overlap(box: Box | None, grid: Grid) -> Box:
+    """The part of the grid that the box covers; the whole grid where the box is not known."""
+    left, bottom, right, top = whole = grid.bounds(Window(0, grid.height, 0, grid.width))
+    if box is None:
+        return whole
+    shared = (max(left, box[0]), max(bottom, box[1]), min(right, box[2]), min(top, box[3]))
+    if shared[0] >= shared[2] or shared[1] >= shared[3]:
+        raise InputError(
+            f"covers {[round(v) for v in box]} in {grid.crs}",
+            expected=f"something of the area, {[round(v) for v in whole]}",
+            remedy="check its CRS, or choose one of this area",
+        )
+    return shared
+
+
+def _ogr_header(path: str, column: str) -> tuple[list[str], pd.Series, Any, Box | None]:
+    """(columns, some codes, CRS, bounds) of a GeoPackage, GeoJSON or another format of GDAL's."""
+    info = pyogrio.read_info(path, force_total_bounds=True)
+    names = list(info["fields"])
+    if column not in names:
+        return names, pd.Series(dtype=int), None, None
+    codes = pyogrio.read_dataframe(path, columns=[column], read_geometry=False, max_features=_SOME)[column]
+    return names, codes, info["crs"], info["total_bounds"]
+
+
+def _parquet_header(uri: str, column: str) -> tuple[list[str], pd.Series, Any, Box | None]:
+    """The same of a GeoParquet file, from its footer and its first rows."""
+    with fsspec.open(uri, "rb") as file:
+        parquet = pq.ParquetFile(file)
+        names = list(parquet.schema_arrow.names)
+        geo = json.loads((parquet.schema_arrow.metadata or {}).get(b"geo", b"{}"))
+        if column not in names or not geo:
+            return names, pd.Series(dtype=int), None, None
+        codes = next(parquet.iter_batches(_SOME, columns=[column])).column(0).to_pandas()
+    geometry = geo["columns"][geo["primary_column"]]
+    crs = geometry.get("crs", "OGC:CRS84")  # absent means longitude and latitude, null means unknown
+    return names, codes, crs and pyproj.CRS.from_user_input(crs), geometry.get("bbox")

@@ -1,0 +1,112 @@
+"""Reaching what a spec names: errors that name its key, addresses that answer, stores that keep what is written."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError
+from pyogrio.errors import DataSourceError
+from pyproj.exceptions import CRSError
+from rasterio.errors import RasterioError
+
+from engine.errors import InputError, SpecError, TilthError
+from engine.objects import Objects
+
+CONNECT_S = 3.0
+
+
+@contextmanager
+def about(place: str) -> Iterator[None]:
+    """Whatever fails inside is an InputError that names ``place``, unless it names a key of the spec itself."""
+    try:
+        yield
+    except SpecError:
+        raise
+    except TilthError as error:
+        detail = f" ({error.place})" if error.place and error.place not in place and place not in error.place else ""
+        raise InputError(
+            f"{error.value}{detail}", expected=error.expected, place=place, remedy=error.remedy or "check the uri"
+        ) from error
+    except (OSError, ValueError, RasterioError, DataSourceError, CRSError, BotoCoreError) as error:
+        raise InputError(
+            f"cannot be read: {error}", place=place, remedy="check the uri, and the credentials in the environment"
+        ) from error
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether something accepts a connection there within ``CONNECT_S``."""
+    try:
+        with socket.create_connection((host, port), timeout=CONNECT_S):
+            return True
+    except OSError:
+        return False
+
+
+def check_address(address: str, place: str, schemes: tuple[str, ...], example: str, *, connect: bool = True) -> None:
+    """SpecError for an address of another form, InputError where nothing accepts a connection."""
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        port = None
+    if parts.scheme not in schemes or not parts.hostname or port is None:
+        raise SpecError(f"{address!r} is no address", expected=example, place=place, remedy="write it so")
+    if connect and not answers(parts.hostname, port):
+        raise InputError(
+            f"{address}: nothing answers at {parts.hostname}, port {port}",
+            expected="a service that runs and can be reached from here",
+            place=place,
+            remedy="start it, or mend the address; tilth doctor looks closer",
+        )
+
+
+def within(seconds: float, place: str, tasks: list[Callable[[], None]]) -> None:
+    """Run the tasks side by side; their first error, or InputError once ``seconds`` are over.
+
+    Threads that hang are left behind: they end with the process.
+    """
+    ended: queue.Queue[Exception | None] = queue.Queue()
+
+    def run(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception as error:
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    for task in tasks:
+        threading.Thread(target=run, args=(task,), daemon=True).start()
+    try:
+        for _ in tasks:
+            if (error := ended.get(timeout=seconds)) is not None:
+                raise error
+    except queue.Empty:
+        raise InputError(
+            f"no answer within {seconds:g} s",
+            expected="a store that answers",
+            place=place,
+            remedy="check AWS_ENDPOINT_URL, AWS_REGION and the network; look closer with tilth doctor --store",
+        ) from None
+
+
+def probe(store: Objects) -> None:
+    """Write, read back and delete a small object; InputError where the store does not do what commits need."""
+    key = f".tilth-probe-{secrets.token_hex(8)}"
+    store.put_new(key, b"tilth")
+    try:
+        overwrites = store.put_new(key, b"again")
+        if overwrites or store.get(key) != b"tilth":
+            raise InputError(
+                "the store overwrites an object that was to be created only once",
+                expected="a store that honours If-None-Match: *, or a local folder",
+                remedy="use another store (S3, Ceph, a local folder); see tilth doctor --store",
+            )
+    finally:
+        store.delete([key])
