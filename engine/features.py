@@ -65,7 +65,7 @@ def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
         seen[layer] = np.any(held.count[: recipe.steps] > 0, axis=0)
     x = np.stack([_feature(name, bands) for name in recipe.features], axis=1)
     asked = [seen["optical"]] if "optical" in seen else list(seen.values())
-    valid: NDArray[np.bool_] = np.stack(asked).all(axis=0)
+    valid: NDArray[np.bool_] = np.logical_and.reduce(asked, axis=0)
     return FeatureBlock(x, valid)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import rasterio
 import shapely
@@ -12,7 +10,7 @@ from rasterio.errors import RasterioError
 
 from engine.errors import InputError
 from engine.grid import area_mask
-from engine.objects import absolute
+from engine.objects import absolute, file_digest
 from engine.read import Patch, gdal_settings, read_patch
 from engine.signing import gdal_path
 from engine.types import Grid, Options, Window
@@ -56,10 +54,5 @@ def read_raster(uri: str, grid: Grid, window: Window) -> Patch | None:
 
 
 def mask_identity(mask: MaskOptions | None) -> list[str] | None:
-    """What changes when the mask does: its uri, its values and, for a local file, size and time of change."""
-    if mask is None:
-        return None
-    path = Path(absolute(mask.uri))
-    state = path.stat() if path.exists() else None
-    stamp = f"{state.st_size}-{state.st_mtime_ns}" if state else ""
-    return [mask.uri, stamp, str(mask.keep)]
+    """What changes when the mask does: its values and its file."""
+    return None if mask is None else [file_digest(absolute(mask.uri)), str(mask.keep)]

@@ -7,6 +7,8 @@ Chunks and commits go through obstore: it is faster than fsspec on small objects
 from __future__ import annotations
 
 import os
+import random
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,13 +16,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import fsspec
 import obstore
 from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from engine.errors import InfrastructureError, InputError
+from engine.types import digest
 
-_PARALLEL_GETS = 16
+_PARALLEL = 16
+_CREATE_TRIES = 8
 _RETRY: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
 
 
@@ -62,12 +67,22 @@ class Objects:
         self._put(key, data, "overwrite")
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Write an object only if there is none; False when somebody was first."""
-        try:
-            self._put(key, data, "create")
-        except FileExistsError:
-            return False
-        return True
+        """Write an object only if there is none; False when somebody was first, with other bytes.
+
+        The client below does not repeat a create-only PUT whose answer was lost: it cannot know whether it was done.
+        We can, because what lies there then has our bytes.
+        """
+        for attempt in range(_CREATE_TRIES):
+            try:
+                self._put(key, data, "create")
+                return True
+            except FileExistsError:
+                return self.find(key) == data
+            except InfrastructureError:
+                if attempt == _CREATE_TRIES - 1:
+                    raise
+                time.sleep(random.uniform(0.5, 1.0) * 0.1 * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
 
     def get(self, key: str) -> bytes:
         """The object's bytes; FileNotFoundError when there is none."""
@@ -85,7 +100,7 @@ class Objects:
         """The bytes of several objects, fetched side by side, in the order asked."""
         if len(keys) < 2:
             return [self.get(key) for key in keys]
-        with ThreadPoolExecutor(_PARALLEL_GETS) as pool:
+        with ThreadPoolExecutor(_PARALLEL) as pool:
             return list(pool.map(self.get, keys))
 
     def find(self, key: str) -> bytes | None:
@@ -107,14 +122,22 @@ class Objects:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those already gone are no error."""
-        for key in keys:
-            self.requests += 1
-            try:
-                obstore.delete(self.obstore, key)
-            except FileNotFoundError:
-                continue
-            except Exception as error:
-                raise self._told(error, key) from error
+        doomed = list(keys)
+        if len(doomed) < 2:
+            for key in doomed:
+                self._delete(key)
+            return
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            list(pool.map(self._delete, doomed))
+
+    def _delete(self, key: str) -> None:
+        self.requests += 1
+        try:
+            obstore.delete(self.obstore, key)
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise self._told(error, key) from error
 
     def _put(self, key: str, data: bytes, mode: Literal["create", "overwrite"]) -> None:
         self.requests += 1
@@ -138,6 +161,17 @@ class Objects:
         if "NoSuchBucket" in str(error) or "bucket does not exist" in str(error):
             return InputError(f"no such bucket: {first}", place=self.url(key), remedy="create the bucket first")
         return InfrastructureError(f"{type(error).__name__}: {first}", place=self.url(key))
+
+
+def file_digest(uri: str) -> str:
+    """What changes when a file that a person named does: size with time of change, or the store's own checksum."""
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+        info = fs.info(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", place=uri, remedy="check the uri") from error
+    stamp = [str(info.get(name)) for name in ("size", "mtime", "ETag", "LastModified")]
+    return digest([uri, *stamp])
 
 
 def absolute(uri: str) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from pydantic import Field
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy as gdal_copy
 from rio_cogeo.cogeo import cog_validate
@@ -32,14 +33,14 @@ class ProfileOptions(Options):
     """How COGs are written."""
 
     compress: Literal["deflate", "zstd", "lzw"] = "deflate"
-    blocksize: int = 512
+    blocksize: Annotated[int, Field(ge=128, le=4096, multiple_of=16)] = 512
 
 
 class OutputOptions(Options):
     """Where the map is published and which layers."""
 
     uri: str
-    products: tuple[Product, ...] = ("class", "confidence")
+    products: Annotated[tuple[Product, ...], Field(min_length=1)] = ("class", "confidence")
     profile: ProfileOptions = ProfileOptions()
 
 

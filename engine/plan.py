@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 from pyproj import Transformer
 
-from engine.catalog import SourceOptions, find_items
+from engine.catalog import Found, SourceOptions, find_items
 from engine.cube import STAGE_VERSION, CubeOptions, sensor_of
 from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, tiles_of
@@ -58,7 +58,9 @@ class Plan:
     axes: Mapping[str, Axis]
     """Time axis of every cube layer."""
     audit: tuple[str, ...]
-    """What was decided about the inputs, and what is wrong with some of them, in sentences."""
+    """What was decided about the inputs, in sentences."""
+    left_out: tuple[str, ...]
+    """Items that the catalogue has and the run cannot use, each with what is wrong with it."""
     starts: NDArray[np.int64]
     """(tiles + 1,): tile i's items are ``links[starts[i]:starts[i + 1]]``."""
     links: NDArray[np.int32]
@@ -111,17 +113,20 @@ class Plan:
         return len(self.tiles) * side * (layers + 2)
 
 
-def search(area: shapely.Geometry, season: SeasonOptions, inputs: Inputs) -> tuple[tuple[Item, ...], tuple[str, ...]]:
-    """Every usable item of the season over the area (EPSG:4326), in time order, and the input audit."""
+def search(area: shapely.Geometry, season: SeasonOptions, inputs: Inputs) -> Found:
+    """Every usable item of the season over the area (EPSG:4326), in time order; what was left out; the input audit."""
     axis = regular_axis(season)
     items: list[Item] = []
+    problems: list[str] = []
     audit: list[str] = []
     for sensor, sources in inputs.sources().items():
         for source in sources:
             found = find_items(source, sensor, area, axis.starts[0], axis.ends[-1])
             items += found.items
-            audit += [*found.audit, *(f"left out: {problem}" for problem in found.problems)]
-    return tuple(sorted(items, key=lambda item: (item.datetime, item.collection, item.id))), tuple(audit)
+            problems += found.problems
+            audit += found.audit
+    ordered = sorted(items, key=lambda item: (item.datetime, item.collection, item.id))
+    return Found(tuple(ordered), tuple(problems), tuple(audit))
 
 
 def make_plan(
@@ -132,6 +137,7 @@ def make_plan(
     *,
     items: Sequence[Item],
     audit: Sequence[str] = (),
+    left_out: Sequence[str] = (),
     mask: MaskOptions | None = None,
 ) -> Plan:
     """The plan for these pinned items: a pure function of its arguments. ``area`` in EPSG:4326."""
@@ -146,7 +152,8 @@ def make_plan(
     )  # fmt: skip
     bare = int((np.diff(starts) == 0).sum())
     notes = [f"{bare} of {len(tiles)} tiles are reached by no item"] if bare else []
-    return Plan(grid, projected, tiles, tuple(items), axes, (*audit, *notes), starts, links, identity)
+    told = tuple(dict.fromkeys((*audit, *notes)))  # a pinned audit has the notes already
+    return Plan(grid, projected, tiles, tuple(items), axes, told, tuple(left_out), starts, links, identity)
 
 
 def refuse_too_large(plan: Plan, bytes_in_flight: int, features: int, steps: int) -> None:

@@ -18,11 +18,11 @@ from rasterio.features import rasterize
 
 from engine.errors import InputError
 from engine.ground import read_raster
-from engine.objects import absolute
-from engine.types import FeatureBlock, Grid, Options, Samples, Window, digest
+from engine.objects import absolute, file_digest
+from engine.types import FeatureBlock, Grid, Options, Samples, Window
 
 _MOST_PER_TILE = 20_000
-_RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
+RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
 
 
 class LabelOptions(Options):
@@ -139,19 +139,8 @@ def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:
     return Legend(names, colours)
 
 
-def file_digest(uri: str) -> str:
-    """What changes when a named file does: size with time of change, or the store's own checksum."""
-    try:
-        fs, path = fsspec.core.url_to_fs(uri)
-        info = fs.info(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", place=uri, remedy="check the uri") from error
-    stamp = [str(info.get(name)) for name in ("size", "mtime", "ETag", "LastModified")]
-    return digest([uri, *stamp])
-
-
 def _is_raster(uri: str) -> bool:
-    return uri.lower().endswith(_RASTER_SUFFIXES)
+    return uri.lower().endswith(RASTER_SUFFIXES)
 
 
 def _read_parcels(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoDataFrame:

@@ -16,9 +16,9 @@ from engine.features import FEATURES_VERSION, derive, layers_needed
 from engine.ground import Ground
 from engine.ledger import Record
 from engine.models import Domain, Recipe, read_card, write_model
-from engine.objects import Objects, absolute
+from engine.objects import Objects, absolute, file_digest
 from engine.plan import Plan
-from engine.samples import LabelOptions, Labels, file_digest, joined, legend_of, take
+from engine.samples import LabelOptions, Labels, joined, legend_of, take
 from engine.store import CubeLayout, decode_layer
 from engine.training import TrainOptions, fit
 from engine.training.fit import TRAINING_VERSION

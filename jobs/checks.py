@@ -99,15 +99,23 @@ def _check_labels(spec: Spec, grid: Grid) -> None:
         ground = overlap(box, grid)
     if labels.legend is not None:
         with about(f"labels.legend = {labels.legend}"):
-            legend = read_legend(absolute(labels.legend), np.zeros(0, np.int32))
-            if len(legend.names) < 2:
-                raise InputError(
-                    f"names {len(legend.names)} classes", expected="two or more rows with a code other than 0"
-                )
-            for code, colour in legend.colours.items():
-                if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
-                    raise InputError(f"colour {colour!r} of code {code}", expected="#rrggbb", remedy="write it so")
+            _check_legend(labels.legend)
     _check_blocks(spec, ground, grid.resolution)
+
+
+def _check_legend(uri: str) -> None:
+    """InputError for a legend that would fail only once the cube is built and the model trained."""
+    try:
+        legend = read_legend(absolute(uri), np.zeros(0, np.int32))
+    except ValueError as error:
+        raise InputError(str(error), expected="whole numbers in column code", remedy="number the classes") from error
+    if len(legend.names) < 2:
+        raise InputError(
+            f"names {len(legend.names)} classes", expected="two or more with a code other than 0", remedy="add classes"
+        )
+    for code, colour in legend.colours.items():
+        if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+            raise InputError(f"colour {colour!r} of code {code}", expected="#rrggbb", remedy="write it so")
 
 
 def _check_blocks(spec: Spec, ground: Box, resolution: float) -> None:

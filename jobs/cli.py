@@ -17,8 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="One YAML in, a checkpointed, tiled COG map of a country out.\n\n"
-    "Exit codes: 0 done, 2 the spec or an input is wrong, 3 done but with quarantined tiles, 4 failed, "
-    "5 budget reached, 130 cancelled.",
+    "Exit codes: 0 done, 2 the spec or an input is wrong, 3 done but with quarantined tiles or scenes left out, "
+    "4 failed, 5 budget reached, 130 cancelled.",
 )
 
 SpecPath = Annotated[str, typer.Argument(metavar="JOB.YAML", help="The job: a path or an fsspec URL.")]

@@ -24,7 +24,6 @@ from engine.work import LEDGER, cube_ledger
 from jobs.drive import Drive, states
 from jobs.pinned import (
     ask_to_cancel,
-    clear_cancel,
     is_cancelled,
     pinned_plan,
     pinned_spec,
@@ -52,11 +51,16 @@ def resolve_run(run: str) -> Spec:
 
 
 def drive(
-    spec: Spec, plan: Plan, say: Callable[[str], None], show: Callable[[Progress], None], last: str = "map"
+    spec: Spec,
+    plan: Plan,
+    say: Callable[[str], None],
+    show: Callable[[Progress], None],
+    *,
+    last: str = "map",
+    fresh: bool = False,
 ) -> dict[str, Any]:
-    """Run the plan in this process as its driver, up to the stage ``last``; Ctrl-C drains."""
+    """Run the plan in this process as its driver, up to the stage ``last``; Ctrl-C drains. ``fresh``: pin it first."""
     output = Objects(spec.output.uri)
-    clear_cancel(output)
     asked = threading.Event()
     began = time.time()
     written = [0.0]
@@ -73,7 +77,7 @@ def drive(
         return over_budget(spec, time.time() - began)
 
     with draining(asked, say), connected(spec):
-        return Drive(spec, plan, say, tick, stop).run(last)
+        return Drive(spec, plan, say, tick, stop, fresh).run(last)
 
 
 def over_budget(spec: Spec, seconds: float) -> BudgetReached | None:
@@ -193,6 +197,7 @@ def status(spec: Spec) -> dict[str, Any]:
         "output": spec.output.uri,
         "driver": holder(output.child(LEDGER)),
         "cancel_asked": is_cancelled(output),
+        "left_out": list(plan.left_out),
         "tiles": {stage: states(Ledger(objects).load(), plan) for stage, objects in ledgers.items()},
         "progress": read_progress(output),
         "finished": output.find("report.json") is not None,

@@ -29,7 +29,7 @@ from engine.store import CubeLayout, prepare
 from engine.train import TrainRequest, is_trained, outline, train
 from engine.work import LEDGER, CubeWork, MapWork, Work, cube_ledger
 from jobs.finish import finish, stated
-from jobs.pinned import micro_batch
+from jobs.pinned import clear_cancel, micro_batch, pin
 from jobs.spec import Spec
 
 _WORKER_BYTES = 2_000_000_000
@@ -48,6 +48,8 @@ class Drive:
     say: Callable[[str], None]
     tick: Callable[[Progress], None]
     stop: Callable[[], TilthError | None]
+    fresh: bool = False
+    """Pin the plan once the lease is ours, so that nobody else's run is changed; a resumed one is pinned already."""
 
     def __post_init__(self) -> None:
         self.output, self.cube = Objects(self.spec.output.uri), Objects(self.spec.cube.uri)
@@ -58,6 +60,9 @@ class Drive:
         """All stages up to ``last`` (cube, train, map). Returns the report; TilthError where it ends early."""
         with Lease(self.output.child(LEDGER)) as lease, Lease(cube_ledger(self.spec.cube.uri)) as cube_lease:
             self._leases = (lease, cube_lease)
+            if self.fresh:
+                pin(self.spec, self.plan)
+            clear_cancel(self.output)
             layout = prepare(self.cube, self.plan.grid, self.plan.axes)
             built = self.build_cube(layout, cube_lease.epoch)
             if last == "cube":
@@ -163,7 +168,14 @@ class Drive:
                 continue
             sums = source.body.get("checksums", {})
             tasks.append(MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory))
+        self._let_go(ledger, epoch)
         return tasks
+
+    def _let_go(self, ledger: Ledger, epoch: int) -> None:
+        """Tiles that only an earlier plan had count as written no more: their files are pruned at the end."""
+        mine = {tile.id for tile in self.plan.tiles}
+        for old in [r for r in ledger.latest.values() if r.state == "written" and r.tile not in mine]:
+            ledger.commit(Record(old.tile, old.seq + 1, old.key, "pending", epoch, {}))
 
     def _stage(self, name: str, tasks: Iterator[Any], total: int, work: Work, ledger: Ledger) -> None:
         if total == 0:

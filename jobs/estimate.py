@@ -71,7 +71,7 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
         "core_hours": round(sum(seconds.values()) / 3600, 4),
         "wall_hours": round(hours, 4),
         "cost": round(hours * workers * spec.budget.worker_cost_per_hour, 4),
-        "inputs": list(plan.audit),
+        "inputs": [*plan.audit, *(f"left out: {problem}" for problem in plan.left_out)],
         "assumed": {
             "rates": rates.source,
             "seconds_per_asset_read": round(rates.seconds_per_asset, 5),

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import geopandas as gpd
 import pyogrio
@@ -16,7 +16,7 @@ import shapely
 from engine.ledger import Ledger, Record
 from engine.models import Card, model_digest, read_card
 from engine.objects import Objects
-from engine.output import NODATA, stac_collection
+from engine.output import NODATA, Product, stac_collection
 from engine.plan import Plan
 from engine.types import dump_json
 from jobs.spec import Spec
@@ -44,7 +44,8 @@ def finish(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, seconds:
     items = [(f"./{record.body['folder']}/item.json", record.body["bbox"]) for record in written.values()]
     facts = {**stated(spec), "version": version("tilth"), "bbox": [-180, -90, 180, 90]}
     output.put("collection.json", dump_json(stac_collection(card, items, mosaics, facts)))
-    if any(record.seq > 1 for record in ledger.latest.values()):
+    output.delete([f"{product}.gti.gpkg" for product in get_args(Product) if product not in spec.output.products])
+    if any(record.seq > 1 or record.epoch > 1 for record in ledger.latest.values()):  # else nothing old can be there
         _prune(output, written)
     report = _report(spec, plan, ledger, cube_ledger, card, seconds)
     output.put("report.json", dump_json(report))
@@ -72,7 +73,7 @@ def _mosaic(plan: Plan, written: Mapping[str, Record], product: str) -> bytes:
 
 
 def _prune(output: Objects, written: Mapping[str, Record]) -> None:
-    """Delete files of tiles that a later record has replaced."""
+    """Delete files that no record names: of tiles done anew or let go, or left by a driver that was killed."""
     current = {record.body["folder"] for record in written.values()}
     output.delete([e.key for e in output.entries("tiles") if e.key.rsplit("/", 1)[0] not in current])
 
@@ -108,6 +109,7 @@ def _report(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: C
         "bytes": _bytes(ledger, cube_ledger),
         "model": {"name": card.name, "digest": model_digest(spec.model.uri), "accuracy": card.training.get("accuracy")},
         "inputs": list(plan.audit),
+        "left_out": list(plan.left_out),
         "items": len(plan.items),
         "versions": {"tilth": version("tilth"), "python": platform.python_version()} | {n: version(n) for n in _NAMED},
     }

@@ -50,7 +50,7 @@ def _ended(run: str, console: Console) -> int:
         return 130
     if counts.get("pending") or not facts["finished"]:
         raise TilthError("the run ended before the map was done", place=facts["output"], remedy=f"tilth resume {run}")
-    return 3 if counts.get("quarantined") else 0
+    return 3 if counts.get("quarantined") or facts["left_out"] else 0
 
 
 def _table(spec: Spec, progress: dict[str, Any] | None, driver: dict[str, Any] | None) -> Table:

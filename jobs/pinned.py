@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from typing import Any
@@ -15,10 +16,11 @@ from engine.models import Card
 from engine.objects import Objects
 from engine.plan import Plan, make_plan, search
 from engine.predict import suggest_micro_batch
+from engine.types import dump_json
 from engine.work import LEDGER
 from jobs.spec import Spec, parse_spec
 
-_SPEC, _ITEMS, _AUDIT = f"{LEDGER}/spec.json", f"{LEDGER}/items.ndjson", f"{LEDGER}/audit.json"
+_RUN, _ITEMS = f"{LEDGER}/run.json", f"{LEDGER}/items"
 _PROGRESS, _CANCEL = f"{LEDGER}/progress.json", f"{LEDGER}/cancel"
 _MODEL_BYTES = 1_000_000_000
 
@@ -26,43 +28,58 @@ _MODEL_BYTES = 1_000_000_000
 def fresh_plan(spec: Spec) -> Plan:
     """Search the catalogues and plan; reads no pixel."""
     area = read_area(spec.area)
-    items, audit = search(area, spec.season, spec.inputs)
-    return make_plan(area, spec.season, spec.grid, spec.cube, items=items, audit=audit, mask=spec.mask)
-
-
-def pin(spec: Spec, plan: Plan) -> None:
-    """Write spec and items into the output, so that a resume searches nothing anew."""
-    output = Objects(spec.output.uri)
-    output.put(_ITEMS, write_items(plan.items))
-    output.put(_AUDIT, json.dumps(list(plan.audit)).encode())
-    output.put(_SPEC, spec.model_dump_json(indent=2).encode())
-    output.delete([_CANCEL])
-
-
-def pinned_spec(uri: str) -> Spec:
-    """The spec of the run whose map lies at ``uri``."""
-    data = Objects(uri).find(_SPEC)
-    if data is None:
-        raise InputError("no run has been started there", place=uri, remedy="tilth submit job.yaml")
-    return parse_spec(json.loads(data), f"{uri}/{_SPEC}")
-
-
-def pinned_plan(spec: Spec) -> Plan:
-    """The plan as it was pinned: the same items, whatever the catalogue says today."""
-    output = Objects(spec.output.uri)
-    items, audit = output.find(_ITEMS), output.find(_AUDIT)
-    if items is None:
-        raise InputError("no plan is pinned there", place=spec.output.uri, remedy="tilth submit job.yaml")
-    area = read_area(spec.area)
+    found = search(area, spec.season, spec.inputs)
     return make_plan(
         area,
         spec.season,
         spec.grid,
         spec.cube,
-        items=read_items(items),
-        audit=json.loads(audit or b"[]"),
+        items=found.items,
+        audit=found.audit,
+        left_out=found.problems,
         mask=spec.mask,
     )
+
+
+def pin(spec: Spec, plan: Plan) -> None:
+    """Write spec and items into the output, so that a resume searches nothing anew.
+
+    One PUT changes the run as a whole: the items lie under their digest, and ``run.json`` names them.
+    """
+    output, items = Objects(spec.output.uri), write_items(plan.items)
+    name = f"{_ITEMS}/{hashlib.sha256(items).hexdigest()[:16]}.ndjson"
+    output.put(name, items)
+    run = {"spec": spec.model_dump(mode="json"), "items": name, "audit": plan.audit, "left_out": plan.left_out}
+    output.put(_RUN, dump_json(run))
+    output.delete([entry.key for entry in output.entries(_ITEMS) if entry.key != name])
+
+
+def pinned_spec(uri: str) -> Spec:
+    """The spec of the run whose map lies at ``uri``."""
+    return parse_spec(_pinned(uri)["spec"], f"{uri}/{_RUN}")
+
+
+def pinned_plan(spec: Spec) -> Plan:
+    """The plan as it was pinned: the same items, whatever the catalogue says today."""
+    run = _pinned(spec.output.uri)
+    return make_plan(
+        read_area(spec.area),
+        spec.season,
+        spec.grid,
+        spec.cube,
+        items=read_items(Objects(spec.output.uri).get(run["items"])),
+        audit=run["audit"],
+        left_out=run["left_out"],
+        mask=spec.mask,
+    )
+
+
+def _pinned(uri: str) -> dict[str, Any]:
+    data = Objects(uri).find(_RUN)
+    if data is None:
+        raise InputError("no run has been started there", place=uri, remedy="tilth submit job.yaml")
+    run: dict[str, Any] = json.loads(data)
+    return run
 
 
 def micro_batch(output: Objects, digest: str, card: Card, gpu: bool = False, *, halve: int | None = None) -> int:

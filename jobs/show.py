@@ -109,6 +109,8 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
     )
     for tile, reason in list(report["quarantined"].items())[:5]:
         _console.print(f"  quarantined {tile}: {reason}", highlight=False)
+    for problem in report["left_out"][:5]:
+        _console.print(f"  left out: {problem}", highlight=False)
     accuracy = report["model"].get("accuracy") or {}
     if "kappa" in accuracy:
         _console.print(f"kappa on held-out blocks: {accuracy['kappa']:.3f}", highlight=False)

@@ -8,7 +8,10 @@ from typing import Any
 from rich.console import Console
 
 from engine.errors import SpecError, TilthError
+from engine.ledger.lease import refuse_if_held
+from engine.objects import Objects
 from engine.plan import Plan, refuse_too_large
+from engine.work import LEDGER
 from jobs import control, show
 from jobs.checks import check_places
 from jobs.drive import bytes_in_flight, checked_card
@@ -23,14 +26,18 @@ _MAY_CHANGE = ("compute", "budget")
 def submit(job: str, changes: Sequence[str], *, dry_run: bool = False, wait: bool = False, last: str = "map") -> int:
     """Start a job from its spec; returns the exit code."""
     spec = load_spec(job, changes)
+    check_places(spec)
+    if not dry_run:
+        refuse_if_held(Objects(spec.output.uri).child(LEDGER))  # at once, not after a long search
     plan = checked_plan(spec)
     if dry_run:
         show.plan(describe(spec, plan), False)
         return 0
-    pin(spec, plan)
     for line in plan.audit:
         show.say(f"input: {line}")
-    return _go(spec, plan, wait=wait, last=last)
+    for problem in plan.left_out:
+        show.say(f"left out: {problem}")
+    return _go(spec, plan, wait=wait, last=last, fresh=True)
 
 
 def resume(run: str, changes: Sequence[str], *, inside: bool = False, wait: bool = False) -> int:
@@ -40,29 +47,32 @@ def resume(run: str, changes: Sequence[str], *, inside: bool = False, wait: bool
 
 
 def checked_plan(spec: Spec) -> Plan:
-    """The plan, with all that can be wrong found out before any worker starts."""
-    check_places(spec)
+    """The plan, with what can be wrong with it found out before any worker starts."""
     plan = fresh_plan(spec)
     recipe = spec.recipe() if spec.labels else checked_card(spec).recipe
     refuse_too_large(plan, bytes_in_flight(spec), len(recipe.features), recipe.steps)
     return plan
 
 
-def _go(spec: Spec, plan: Plan, *, inside: bool = False, wait: bool = False, last: str = "map") -> int:
+def _go(
+    spec: Spec, plan: Plan, *, inside: bool = False, wait: bool = False, last: str = "map", fresh: bool = False
+) -> int:
     address = spec.compute.address
     if address and address.startswith("http") and not inside:
+        if fresh:
+            pin(spec, plan)
         job = control.hand_over(spec, address)
         show.say(f"job {job} runs on {address}; it goes on without this process")
         show.say(f"watch it: tilth watch {spec.output.uri}    stop it: tilth cancel {spec.output.uri}")
         return follow(spec.output.uri, until_started_s=120) if wait else 0
     console = Console(stderr=True)
     with show.Bar(console) as bar:
-        report = control.drive(spec, plan, show.say, bar.update, last)
-    return _told(spec, report)
+        report = control.drive(spec, plan, show.say, bar.update, last=last, fresh=fresh)
+    return _told(spec, plan, report)
 
 
-def _told(spec: Spec, report: dict[str, Any]) -> int:
-    """Tell how it ended; the exit code."""
+def _told(spec: Spec, plan: Plan, report: dict[str, Any]) -> int:
+    """Tell how it ended; the exit code: 3 as well where scenes had to be left out."""
     counts = report.get("tiles", {})
     quarantined = counts.get("quarantined", 0)
     if "km2_per_hour" in report:
@@ -73,7 +83,7 @@ def _told(spec: Spec, report: dict[str, Any]) -> int:
             place=spec.output.uri,
             remedy=f"see the reasons: tilth tiles {spec.output.uri}",
         )
-    return 3 if quarantined else 0
+    return 3 if quarantined or plan.left_out else 0
 
 
 def _changed(spec: Spec, changes: Sequence[str]) -> Spec:

@@ -43,7 +43,7 @@ def sentence(problem: Any, spec: type[BaseModel]) -> str:
         lacks = isinstance(problem["loc"][-1], int)
         return f"{place}: {problem['input']!r} has too few values" if lacks else f"{place}: is missing; add it"
     shown = repr(problem["input"])
-    value = f"{shown}: " if len(shown) < 80 else ""
+    value = f"{shown}; " if len(shown) < 80 else ""
     if problem["type"] == "value_error":
         return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
     return f"{place}: {value}expected: {_expectation(problem, place)}"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from engine.catalog.links import LOCAL, is_loopback, scheme_of
+from engine.catalog.links import is_loopback, scheme_of
 from engine.types import SENSOR_BANDS, Options
 
 PLANETARY_COMPUTER = "planetary-computer"
@@ -59,6 +59,4 @@ class SourceOptions(Options):
     def _reachable(cls, catalog: str) -> str:
         if scheme_of(catalog) == "http" and not is_loopback(urlsplit(catalog).hostname):
             raise ValueError(f"catalog {catalog!r} is http without TLS; expected: https; remedy: use its https address")
-        if scheme_of(catalog) == LOCAL and "://" in catalog and not catalog.startswith("file://"):
-            raise ValueError(f"catalog {catalog!r} has no known scheme; expected: a path, https or s3 URL")
         return catalog

@@ -39,8 +39,12 @@ class Executor(Protocol):
         """Outcomes that came in, waiting at most so long for the first."""
         ...
 
-    def shrink(self) -> None:
-        """Nothing more will be submitted: give back workers that stand idle."""
+    def shrink(self, at_once: int) -> None:
+        """No more than so many tasks will be under way at once from now on: give back idle workers beyond them."""
+        ...
+
+    def slow_start(self) -> str | None:
+        """Why nothing runs, once no worker has been ready for a minute; else None."""
         ...
 
     def close(self) -> None:

@@ -28,8 +28,12 @@ class LocalExecutor:
         task = self._tasks.popleft()
         return [Outcome(task, attempt(self._do, task))]
 
-    def shrink(self) -> None:
+    def shrink(self, at_once: int) -> None:
         """Nothing to give back."""
+
+    def slow_start(self) -> str | None:
+        """The caller is always there."""
+        return None
 
     def close(self) -> None:
         """Nothing to end."""

@@ -15,11 +15,13 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.errors import InfrastructureError
 from engine.ledger.record import Record
 from engine.objects import Objects
 
 _COMPACT_FROM = 1000
 _SNAPSHOTS_KEPT = 2
+_LOAD_TRIES = 20
 
 
 class Ledger:
@@ -33,16 +35,15 @@ class Ledger:
 
     def load(self) -> Ledger:
         """Read the newest state of every tile."""
-        loose = [entry.key for entry in self.objects.entries("records")]
-        snapshots = sorted(entry.key for entry in self.objects.entries("snapshots"))
-        self.latest = {}
-        if snapshots:
-            self._snapshot = _number(snapshots[-1])
-            self._take(_read_snapshot(self.objects.get(snapshots[-1])))
-        known = [key for key in loose if not self._covers(key)]
-        self._take(Record.loads(data) for data in self.objects.get_many(known))
-        self._loose = loose
-        return self
+        for _ in range(_LOAD_TRIES):
+            try:
+                self._load()
+                return self
+            except FileNotFoundError:  # a compaction has just folded in what was listed: it is in the snapshot now
+                continue
+        raise InfrastructureError(
+            "records vanish as fast as they are listed", place=self.objects.uri, remedy="the run tries again"
+        )
 
     def next_seq(self, tile: str) -> int:
         """The number a tile's next record bears."""
@@ -62,12 +63,30 @@ class Ledger:
         """Fold loose records into a new snapshot when they are many (a tenth of all, at least 1000), or ``force``."""
         if not self._loose or not (force or len(self._loose) >= max(_COMPACT_FROM, len(self.latest) // 10)):
             return
+        while self._newest() != self._snapshot or not self._put_snapshot():
+            self.load()  # another driver has compacted: what it folded in must not be missing from ours
         self._snapshot += 1
-        self.objects.put_new(f"snapshots/{self._snapshot:06d}.parquet", _write_snapshot(self.latest.values()))
         self.objects.delete(self._loose)
         self._loose = []
         old = sorted(entry.key for entry in self.objects.entries("snapshots"))[:-_SNAPSHOTS_KEPT]
         self.objects.delete(old)
+
+    def _load(self) -> None:
+        loose = [entry.key for entry in self.objects.entries("records")]
+        snapshots = sorted(entry.key for entry in self.objects.entries("snapshots"))
+        self.latest = {}
+        if snapshots:
+            self._take(_read_snapshot(self.objects.get(snapshots[-1])))
+            self._snapshot = _number(snapshots[-1])
+        known = [key for key in loose if not self._covers(key)]
+        self._take(Record.loads(data) for data in self.objects.get_many(known))
+        self._loose = loose
+
+    def _newest(self) -> int:
+        return max((_number(entry.key) for entry in self.objects.entries("snapshots")), default=0)
+
+    def _put_snapshot(self) -> bool:
+        return self.objects.put_new(_snapshot_key(self._snapshot + 1), _write_snapshot(self.latest.values()))
 
     def _take(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -83,8 +102,9 @@ class Ledger:
 def commit_record(objects: Objects, record: Record) -> Record:
     """Write one record create-only; when another was first under that number, return the other."""
     while not objects.put_new(_key(record), record.dumps()):
-        winner = Record.loads(objects.get(_key(record)))
-        if winner.key == record.key and winner.state == record.state:
+        found = objects.find(_key(record))  # none: compacted this very moment, so the number is taken all the same
+        winner = Record.loads(found) if found else None
+        if winner and winner.key == record.key and winner.state == record.state:
             return winner
         record = replace(record, seq=record.seq + 1)
     return record
@@ -92,6 +112,10 @@ def commit_record(objects: Objects, record: Record) -> Record:
 
 def _key(record: Record) -> str:
     return f"records/{record.tile}.{record.seq:06d}.json"
+
+
+def _snapshot_key(number: int) -> str:
+    return f"snapshots/{number:06d}.parquet"
 
 
 def _number(key: str) -> int:

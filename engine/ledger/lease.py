@@ -37,11 +37,10 @@ class Lease:
     def take(self) -> Lease:
         """Become the driver; LeaseHeld names the one who is."""
         newest = self._newest()
-        if newest:
-            self._refuse_if_alive(newest)
+        refuse_if_held(self.objects)
         self.epoch = newest + 1
         if not self.objects.put_new(f"lease/{self.epoch:08d}.json", json.dumps(_me()).encode()):
-            self._refuse_if_alive(self.epoch)
+            refuse_if_held(self.objects)
             raise LeaseHeld("another driver took the run a moment ago", place=self.objects.uri, remedy="watch it")
         self._beat()
         old = [e.key for e in self.objects.entries("lease") if int(e.key.split("/")[-1].split(".")[0]) < self.epoch]
@@ -86,23 +85,24 @@ class Lease:
         epochs = [int(e.key.split("/")[-1].split(".")[0]) for e in self.objects.entries("lease")]
         return max(epochs, default=0)
 
-    def _refuse_if_alive(self, epoch: int) -> None:
-        held = holder(self.objects, epoch)
-        if held is None:
-            return
-        raise LeaseHeld(
-            f"{held['user']} drives this run from {held['host']} (process {held['pid']}, turn {epoch}), "
-            f"last heard {held['age_s']:.0f} s ago",
-            place=self.objects.uri,
-            remedy=f"watch or cancel it; a dead driver's turn ends {TTL_S:.0f} s after its last beat",
-        )
+
+def refuse_if_held(objects: Objects) -> None:
+    """LeaseHeld, naming the driver, where somebody holds the lease now."""
+    held = holder(objects)
+    if held is None:
+        return
+    raise LeaseHeld(
+        f"{held['user']} drives this run from {held['host']} (process {held['pid']}, turn {held['epoch']}), "
+        f"last heard {held['age_s']:.0f} s ago",
+        place=objects.uri,
+        remedy=f"watch or cancel it; a dead driver's turn ends {TTL_S:.0f} s after its last beat",
+    )
 
 
-def holder(objects: Objects, epoch: int | None = None) -> dict[str, Any] | None:
-    """Who holds the lease now (host, pid, user, age_s), or None when it is free."""
+def holder(objects: Objects) -> dict[str, Any] | None:
+    """Who holds the lease now (host, pid, user, epoch, age_s), or None when it is free."""
     entries = list(objects.entries("lease"))
-    if epoch is None:
-        epoch = max((int(e.key.split("/")[-1].split(".")[0]) for e in entries), default=0)
+    epoch = max((int(e.key.split("/")[-1].split(".")[0]) for e in entries), default=0)
     mine = [e for e in entries if e.key.startswith(f"lease/{epoch:08d}.")]
     if not mine:
         return None
@@ -112,7 +112,7 @@ def holder(objects: Objects, epoch: int | None = None) -> dict[str, Any] | None:
     age_s = max(0.0, (datetime.now(UTC) - newest.modified).total_seconds())
     if who.get("released") or age_s > TTL_S or _is_gone(who):
         return None
-    return {**who, "age_s": age_s}
+    return {**who, "epoch": epoch, "age_s": age_s}
 
 
 def _me() -> dict[str, Any]:

@@ -6,7 +6,6 @@ Import freely: no torch and no scikit-learn behind it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -15,17 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from engine.errors import InputError
-from engine.types import SENSOR_BANDS, Options
-
-FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
-    **{band: (band,) for bands in SENSOR_BANDS.values() for band in bands},
-    "ndvi": ("red", "nir"),
-    "evi": ("blue", "red", "nir"),
-    "gcvi": ("green", "nir"),
-    "lswi": ("nir", "swir1"),
-    "rvi": ("red", "nir"),
-}
-"""Every feature a recipe may name, and the bands it is made of."""
+from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options
 
 MAX_CLASSES = 255
 """Class indices are uint8 and 255 means no data."""

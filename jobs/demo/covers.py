@@ -86,3 +86,8 @@ COVERS: tuple[Cover, ...] = (*CROPS, *LAND, CATCH_CROP)
 """Every ``State.cover`` is an index into this table."""
 VERGE, CATCH = len(COVERS) - 2, len(COVERS) - 1
 LEGEND = {c.code: c.name for c in (*LAND[:3], *CROPS)}
+COLOURS = {
+    FOREST: "#1b5e20", BUILT_UP: "#8d8d8d", WATER: "#3d7fc4", 1110: "#e0c068", 1510: "#c8892b", 1520: "#f2e394",
+    1200: "#e4572e", 4350: "#f7e11e", 5100: "#8e5ea2", 8100: "#c2185b", 9120: "#8bc34a",
+}  # fmt: skip
+"""What maps of it are drawn in, by code."""

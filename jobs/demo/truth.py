@@ -9,7 +9,7 @@ import geopandas
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.demo.covers import COVERS, LEGEND
+from jobs.demo.covers import COLOURS, COVERS, LEGEND
 from jobs.demo.fields import FIELD, Landscape
 from jobs.demo.write import CRS, Frame, write_cog
 
@@ -54,4 +54,5 @@ def _write_parcels(path: Path, landscape: Landscape, code: NDArray[np.uint16]) -
 
 def _write_legend(path: Path) -> None:
     rows = [(0, "No Information"), *sorted(LEGEND.items())]
-    path.write_text("kind,code,name\n" + "".join(f'CT,{code},"{name}"\n' for code, name in rows), encoding="utf-8")
+    lines = [f'CT,{code},"{name}",{COLOURS.get(code, "")}\n' for code, name in rows]
+    path.write_text("kind,code,name,colour\n" + "".join(lines), encoding="utf-8")

@@ -18,7 +18,6 @@ from typing import Literal
 import geopandas as gpd
 import numpy as np
 import shapely
-from pyproj import Transformer
 from sklearn.ensemble import RandomForestClassifier
 
 from engine.grid import read_area
@@ -204,8 +203,3 @@ def _stump(recipe: Recipe) -> tuple[bytes, int]:
     forest = RandomForestClassifier(1, max_depth=1, random_state=1).fit(x, y)
     return forests.to_bytes(forest), forests.node_count(forest)
 
-
-def lonlat(x: float, y: float) -> tuple[float, float]:
-    """A point of the grid's CRS in degrees."""
-    lon, lat = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True).transform(x, y)
-    return float(lon), float(lat)

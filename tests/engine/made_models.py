@@ -12,8 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from engine.models import Card, ClassEntry, Domain, Recipe
 from engine.models import forest as forests
 from engine.models import tempcnn as networks
-from engine.models.card import FEATURE_BANDS
-from engine.types import Samples
+from engine.types import FEATURE_BANDS, Samples
 
 DOMAIN = Domain(
     geometry={"type": "Polygon", "coordinates": [[[3.0, 50.8], [3.1, 50.8], [3.1, 50.9], [3.0, 50.9], [3.0, 50.8]]]},

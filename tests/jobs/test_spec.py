@@ -24,6 +24,7 @@ from tests.servers.process import free_port
 from tests.servers.s3 import S3
 
 PATIENCE_S = 10.0
+pytestmark = pytest.mark.timeout(60)  # a spec that is accepted would start a job
 
 
 def base(folder: Path, data: Path) -> dict[str, Any]:
@@ -95,6 +96,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return Refused(tmp_path, monkeypatch, capsys)
 
 
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
 @pytest.mark.parametrize("wrong", [*PARSED, *PLACED], ids=lambda wrong: wrong.name)
 def test_a_wrong_spec_is_refused_with_value_place_and_remedy_before_a_worker_starts(
     wrong: Wrong, tmp_path: Path, refused: Refused, request: pytest.FixtureRequest

@@ -1,0 +1,174 @@
+"""What the platform costs beside the work itself: ``python -m tests.bench.overhead``.
+
+Two questions, each against the plain loop of ``plain_loop.py`` on as many processes, in the same run:
+
+1. A whole job (``tilth resume`` of a run whose cube and model are there, new process to exit: Ray's start, lease, plan,
+   ledger, map, collection, mosaics, report) over the plain loop (new process to exit). Limit 1.10 at 100 tiles of
+   256 x 256 pixels, 36 steps, 13 features, a TempCNN.
+2. ``--trivial``: tiles of 32 pixels, one feature, one tree with one question. What a tile costs in a warm executor
+   beyond what it costs in a warm plain loop, times the workers: worker time per tile. Limit 20 ms, the commit of its
+   record into the bucket included. ``--s3`` puts cube and map on a real S3 server on loopback.
+
+The cube is made of invented numbers and written through the engine's own store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from engine.ledger import Ledger
+from engine.objects import Objects
+from engine.run import Limits, Progress, stream
+from engine.work import LEDGER
+from jobs.control import connected
+from jobs.spec import Spec
+from tests.bench.made_run import MadeRun, make_run, set_micro_batch
+from tests.bench.measure import context, fresh, judge, paired
+from tests.bench.plain_loop import map_tasks, map_work, pool
+
+_BYTES_IN_FLIGHT = 4_000_000_000
+_TRIVIAL_BATCH = 1024
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trivial", action="store_true", help="the second question instead of the first")
+    parser.add_argument("--tiles", type=int, help="a square number; default 100, with --trivial 400")
+    parser.add_argument("--px", type=int, help="side of a tile; default 256, with --trivial 32")
+    parser.add_argument("--runs", type=int, default=3, help="paired runs")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--s3", action="store_true", help="with --trivial: on moto's S3 server on loopback")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tilth-bench-") as folder:
+        if arguments.trivial:
+            trivial(Path(folder), arguments)
+        else:
+            whole_job(Path(folder), arguments)
+
+
+def whole_job(folder: Path, arguments: argparse.Namespace) -> None:
+    """Question 1."""
+    run = make_run(str(folder), arguments.tiles or 100, arguments.px or 256, "tempcnn", folder, arguments.workers)
+    context(f"Job over plain loop: {_size(run)}, TempCNN, {arguments.workers} workers, local disk")
+
+    def job(number: int) -> float:
+        uri = str(folder / f"job-{number}")
+        run.at(uri)
+        seconds, _ = fresh("jobs", "resume", uri, log=folder / "job.log")
+        shutil.rmtree(uri)
+        return seconds
+
+    def plain(number: int) -> float:
+        uri = str(folder / f"plain-{number}")
+        command = (run.spec.output.uri, "--output", uri, "--processes", arguments.workers)
+        seconds, _ = fresh("tests.bench.plain_loop", *command, log=folder / "plain.log")
+        shutil.rmtree(uri)
+        return seconds
+
+    pairs = paired(arguments.runs, job, plain)
+    pairs.show("job (tilth resume), process start to exit", "plain loop, process start to exit", 1.10)
+    beyond = statistics.median(a - b for a, b in zip(pairs.ours, pairs.peer, strict=True))
+    print(f"  the job takes {beyond:.2f} s more, {beyond / len(run.plan.tiles) * 1000:.1f} ms a tile")
+
+
+def trivial(folder: Path, arguments: argparse.Namespace) -> None:
+    """Question 2."""
+    with _place(folder, arguments.s3) as root:
+        run = make_run(root, arguments.tiles or 400, arguments.px or 32, "trivial", folder, arguments.workers)
+        where = "moto S3 on loopback" if arguments.s3 else "local disk"
+        context(f"Overhead per tile: {_size(run)}, one tree with one question, {arguments.workers} workers, {where}")
+        with connected(run.spec):
+            pairs = paired(
+                arguments.runs,
+                lambda number: _warm_job(run, f"{root}/job-{number}", arguments.workers),
+                lambda number: _warm_plain(run, f"{root}/plain-{number}", arguments.workers),
+            )
+        timed = len(run.plan.tiles) - _warm_tiles(arguments.workers)
+        for name, seconds in (("executor, with commit", pairs.ours), ("plain loop, no commit", pairs.peer)):
+            print(f"  {name:<24}{statistics.median(seconds) / timed * 1000:8.2f} ms a tile (wall)")
+        extra = statistics.median(a - b for a, b in zip(pairs.ours, pairs.peer, strict=True))
+        judge("overhead per tile, worker time", extra * arguments.workers / timed * 1000, 20.0, "ms ")
+
+
+def _warm_job(run: MadeRun, output: str, workers: int) -> float:
+    """Seconds of the map stage on a Ray executor whose actors have each done some tiles before."""
+    from engine.executors.ray import RayExecutor
+
+    spec, tasks, work = _prepared(run, output)
+    executor = RayExecutor(work, workers, 1, 0)
+    try:
+        ledger = Ledger(Objects(output).child(LEDGER)).load()
+        while executor.free() < 2 * workers:
+            executor.wait(0.2)
+        warm = _warm_tiles(workers)
+        _stream(tasks[:warm], executor, ledger)
+        began = time.perf_counter()
+        _stream(tasks[warm:], executor, ledger)
+        return time.perf_counter() - began
+    finally:
+        executor.close()
+
+
+def _stream(tasks: list[Any], executor: Any, ledger: Ledger) -> None:
+    progress = Progress("map", len(tasks))
+    stream(
+        tasks, executor, ledger, Limits(_BYTES_IN_FLIGHT), progress=progress, stop=lambda: None, tick=lambda _: None
+    )  # fmt: skip
+    if progress.written != len(tasks):
+        raise RuntimeError(f"{progress.written} of {len(tasks)} tiles written: {progress.trouble}")
+
+
+def _warm_plain(run: MadeRun, output: str, workers: int) -> float:
+    _, tasks, work = _prepared(run, output)
+    warm = _warm_tiles(workers)
+    with pool(work, workers) as do:
+        do(tasks[:warm])
+        began = time.perf_counter()
+        do(tasks[warm:])
+        return time.perf_counter() - began
+
+
+def _prepared(run: MadeRun, output: str) -> tuple[Spec, list[Any], Any]:
+    spec = run.spec.model_copy(update={"output": run.spec.output.model_copy(update={"uri": output})})
+    set_micro_batch(spec, _TRIVIAL_BATCH)
+    work = map_work(spec, run.plan)
+    return spec, map_tasks(spec, run.plan, work), work
+
+
+def _warm_tiles(workers: int) -> int:
+    """Enough that every worker has compiled its kernels."""
+    return 16 * workers
+
+
+@contextmanager
+def _place(folder: Path, s3: bool) -> Iterator[str]:
+    """Root uri of the run: a folder, or a bucket of an S3 server that lives as long as the block."""
+    if not s3:
+        with nullcontext():
+            yield str(folder)
+        return
+    from tests.servers.moto import moto
+
+    with moto(folder / "moto.log") as server:
+        os.environ.update(server.env())
+        server.make_bucket("bench")
+        yield "s3://bench/run"
+
+
+def _size(run: MadeRun) -> str:
+    px, features = run.plan.grid.tile_px, len(run.card.recipe.features)
+    return f"{len(run.plan.tiles)} tiles of {px} x {px} px x {run.card.recipe.steps} steps x {features} features"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The whole way through the command line, as a user walks it."""
