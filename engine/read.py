@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,17 +20,21 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from pyproj import Transformer
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window as SourceWindow
 
 from engine.errors import InfrastructureError, TileError
 from engine.signing import Links
-from engine.types import Asset, Grid, Item, Window
+from engine.types import Grid, Item, Window
 
-_TRIES = 4
-_GONE = ("404", "No such file", "does not exist", "NoSuchKey", "Not Found")
-_FORBIDDEN = ("403", "401", "AccessDenied", "Forbidden")
-_PASSING = ("50", "429", "timed out", "Timeout", "onnection", "curl", "Couldn't resolve", "CURL", "SlowDown", "reset")
+_TRIES, _TRIES_DAMAGED = 4, 6
+"""Half of a body and half of a file look alike, and only the first passes: what seems damaged is tried longer."""
+_MISSING = re.compile(r"code: 404|specified (key|bucket) does not exist|NoSuch(Key|Bucket)|No such file or directory")
+_REFUSED = re.compile(r"code: 40[13]|Access ?Denied|Forbidden|InvalidAccessKeyId|SignatureDoesNotMatch|Credentials")
+_PASSING = re.compile(
+    r"code: (408|429|5\d\d)|CURL error|[Cc]onnection|[Tt]ime(d )?out|resolve host|request rate|SlowDown|InternalError"
+    r"|does not exist in the file system"  # GDAL's word for an S3 object whose HEAD got no answer; a 404 says so
+)
 
 
 def gdal_settings() -> dict[str, Any]:
@@ -104,15 +109,18 @@ class SceneReader:
             )
         asset = item.assets[band]
         place = f"item {item.id}, asset {band} ({asset.href})"
-        for attempt in range(_TRIES):
-            path = self.links.open_path(asset.href, item.sign, renew=attempt > 0)
+        refused = False
+        for attempt in range(_TRIES_DAMAGED):
+            path = self.links.open_path(asset.href, item.sign, renew=refused)
             try:
                 return self._read(path, window, margin, fresh=attempt > 0)
             except (RasterioError, OSError, ValueError) as error:
-                told = _tell(error, asset, place, last=attempt == _TRIES - 1)
+                text = _whole_text(error, path, asset.href)
+                told = _tell(text, place, definite=_is_definite(error, asset.href), tries=attempt + 1)
                 if told is not None:
                     raise told from error
-                time.sleep(random.uniform(0.5, 1.0) * 0.3 * 2**attempt)
+                refused = _REFUSED.search(text) is not None
+                time.sleep(random.uniform(0.5, 1.0) * min(0.3 * 2**attempt, 2.0))
         raise AssertionError("the last attempt returns or raises")
 
     def _read(self, path: str, window: Window, margin: int, fresh: bool) -> Patch | None:
@@ -168,22 +176,36 @@ def _source_index(
     return rows, cols
 
 
-def _tell(error: Exception, asset: Asset, place: str, last: bool) -> Exception | None:
+def _is_definite(error: Exception, href: str) -> bool:
+    """True where another try can bring nothing new: a local file, or one that was read and is not what we need."""
+    return "://" not in href or isinstance(error, ValueError)
+
+
+def _whole_text(error: BaseException, path: str, href: str) -> str:
+    """The error and its causes in words, without the file's own name: names hold digits that look like HTTP codes."""
+    words, cause = [], error.__cause__
+    words.append(str(error) or type(error).__name__)
+    while cause is not None:
+        words.append(str(cause))
+        cause = cause.__cause__
+    text = "; ".join(dict.fromkeys(words))
+    for name in (path, href, href.rsplit("/", 1)[-1]):
+        text = text.replace(name, "it")
+    return text
+
+
+def _tell(text: str, place: str, definite: bool, tries: int) -> Exception | None:
     """The error to raise, or None to try again."""
-    text = str(error) or type(error).__name__
-    remote = "://" in asset.href
-    if any(word in text for word in _GONE):
-        return TileError(
-            f"not found: {text}", place=place, remedy="repair the catalogue or the scene, then tiles --retry"
-        )
-    if remote and not last:
+    retry = "repair the catalogue or the scene, then tiles --retry"
+    if _MISSING.search(text) and not _PASSING.search(text):
+        return TileError(f"not found: {text}", place=place, remedy=retry)
+    if not definite and _REFUSED.search(text):
+        remedy = "check the credentials or the signing service, then tiles --retry"
+        return TileError(f"refused: {text}", place=place, remedy=remedy) if tries >= _TRIES else None
+    if not definite and _PASSING.search(text):
+        return InfrastructureError(text, place=place, remedy="the run tries again") if tries >= _TRIES else None
+    if not definite and tries < _TRIES_DAMAGED:
         return None
-    if remote and any(word in text for word in _FORBIDDEN):
-        return InfrastructureError(
-            f"refused: {text}", place=place, remedy="check the credentials or the signing service"
-        )
-    if remote and any(word in text for word in _PASSING) and isinstance(error, RasterioIOError):
-        return InfrastructureError(text, place=place, remedy="the run tries again")
     return TileError(
         f"cannot be read, truncated or damaged: {text}",
         expected="a georeferenced raster GDAL can decode",

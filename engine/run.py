@@ -10,13 +10,25 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from engine.errors import MicroBatchTooLarge, TilthError
 from engine.executors import Executor, Outcome
-from engine.ledger import SYSTEMIC_AFTER, Attempts, Failure, Ledger, Quarantine, Record, Retry, advance, systemic
+from engine.ledger import (
+    SYSTEMIC_AFTER,
+    Attempts,
+    Failure,
+    Ledger,
+    Quarantine,
+    Record,
+    Retry,
+    advance,
+    standing_record,
+    systemic,
+)
 
 _TICK_S = 1.0
 
@@ -59,7 +71,7 @@ class Progress:
     retried: int = 0
     in_flight: int = 0
     trouble: str = ""
-    """Why a tile was last tried again."""
+    """The last thing a person may want to know: which tile is tried again and why, or why nothing runs yet."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Summed time of the workers by part of the work."""
     began: float = field(default_factory=time.monotonic)
@@ -81,13 +93,14 @@ def stream(
 ) -> None:
     """Run every task to a record. ``stop`` is asked about once a second: an error it returns drains the loop (nothing
     new is started, what is under way is committed) and is then raised. ``tick`` is told of progress as often."""
-    loop = _Loop(deque(tasks), executor, ledger, limits, progress)
+    loop = _Loop(iter(tasks), executor, ledger, limits, progress)
     ending: TilthError | None = None
     next_tick = 0.0
     while loop.unfinished() and not (ending and not loop.in_flight):
         if time.monotonic() >= next_tick:
             next_tick = time.monotonic() + _TICK_S
             ending = ending or stop() or loop.hopeless()
+            progress.trouble = executor.slow_start() or progress.trouble
             tick(progress)
         if not ending:
             loop.fill()
@@ -101,11 +114,14 @@ def stream(
 
 @dataclass
 class _Loop:
-    queue: deque[Task]
+    source: Iterator[Task]
+    """Tasks not yet looked at: made one at a time, because a country's would not fit into the driver."""
     executor: Executor
     ledger: Ledger
     limits: Limits
     progress: Progress
+    queue: deque[Task] = field(default_factory=deque)
+    """The next task, and those to be tried again."""
     in_flight: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, Attempts] = field(default_factory=dict)
     later: list[tuple[float, Task]] = field(default_factory=list)
@@ -113,6 +129,7 @@ class _Loop:
     first: list[Failure | None] = field(default_factory=list)
 
     def unfinished(self) -> bool:
+        self._look_ahead()
         return bool(self.queue or self.later or self.suspects or self.in_flight)
 
     def fill(self) -> None:
@@ -123,15 +140,15 @@ class _Loop:
             self.queue.appendleft(entry[1])
         while self.queue and self.executor.free() > 0 and self._fits(self.queue[0]):
             self._submit(self.queue.popleft())
-        if not self.queue and not self.later:
-            if self.suspects and not self.in_flight and self.executor.free() > 0:
-                self._submit(self.suspects.popleft())
-            elif not self.suspects:
-                self.executor.shrink()
+            self._look_ahead()
+        if self.suspects and not (self.queue or self.later or self.in_flight) and self.executor.free() > 0:
+            self._submit(self.suspects.popleft())
+        left = self.progress.total - self.progress.done
+        self.executor.shrink(left - max(0, len(self.suspects) - 1))
 
     def settle(self, outcome: Outcome) -> None:
         """Take in what became of one attempt."""
-        task, result = outcome.task, outcome.result
+        task, result = outcome.task, self._as_committed(outcome)
         self.in_flight.pop(task.tile.id, None)
         if isinstance(result, Record):
             self.ledger.note(result)
@@ -149,6 +166,10 @@ class _Loop:
         verdict = systemic(self.first)
         return TilthError(verdict.reason, remedy="mend the cause and resume; nothing is lost") if verdict else None
 
+    def _look_ahead(self) -> None:
+        if not self.queue:
+            self.queue.extend(islice(self.source, 1))
+
     def _fits(self, task: Task) -> bool:
         under_way = sum(self.in_flight.values())
         return under_way == 0 or under_way + task.memory_bytes <= self.limits.bytes_in_flight
@@ -158,13 +179,20 @@ class _Loop:
         self.progress.in_flight = len(self.in_flight)
         self.executor.submit(task)
 
+    def _as_committed(self, outcome: Outcome) -> Record | Failure:
+        """The outcome; or, where a worker was lost after it had committed and before it could say so, the record."""
+        task, result = outcome.task, outcome.result
+        if isinstance(result, Failure) and result.kind in ("death", "node_lost", "infrastructure"):
+            return standing_record(self.ledger.objects, task.tile.id, task.seq, task.key) or result
+        return result
+
     def _failed(self, task: Task, failure: Failure) -> None:
         before = self.attempts.get(task.tile.id, Attempts())
         after, decision = advance(before, failure, self.limits.retries)
         self.attempts[task.tile.id] = after
         if isinstance(decision, Retry):
             self.progress.retried += 1
-            self.progress.trouble = f"tile {task.tile.id}: {failure.reason}"
+            self.progress.trouble = f"tile {task.tile.id} is tried again: {failure.reason}"
             if decision.alone:
                 self.suspects.append(task)
             else:

@@ -54,7 +54,7 @@ class Labels:
 
     def __init__(self, options: LabelOptions, grid: Grid, block_m: float) -> None:
         self.options, self.grid, self.block_m = options, grid, block_m
-        self._parcels = None if _is_raster(options.uri) else _read_parcels(options, grid, block_m)
+        self._parcels = None if is_raster(options.uri) else _read_parcels(options, grid, block_m)
 
     def identity(self) -> list[Any]:
         """What changes when the labels do."""
@@ -139,7 +139,8 @@ def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:
     return Legend(names, colours)
 
 
-def _is_raster(uri: str) -> bool:
+def is_raster(uri: str) -> bool:
+    """Whether labels at this uri are a raster of codes; else they are polygons."""
     return uri.lower().endswith(RASTER_SUFFIXES)
 
 

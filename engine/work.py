@@ -16,7 +16,7 @@ import shapely
 
 from engine.cube import CubeOptions
 from engine.ground import Ground, MaskOptions
-from engine.ledger.book import commit_record
+from engine.ledger.book import commit_record, standing_record
 from engine.ledger.record import Record
 from engine.objects import Objects, absolute
 from engine.output import OutputOptions
@@ -65,7 +65,7 @@ class CubeWork:
             body["requests"] = read.reads - reads + cube.requests - requests + 1
             return _committed(ledger, task, body)
 
-        return do
+        return _once(ledger, do)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class MapWork:
         from engine.models import load_model
         from engine.predict import classify
 
-        model = load_model(self.model_uri, self.device)
+        device = usable_device(self.device)
+        model = load_model(self.model_uri, device)
         ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
         cube, output = Objects(self.cube_uri), Objects(self.output.uri)
         ledger = output.child(LEDGER)
@@ -109,9 +110,26 @@ class MapWork:
             }
             requests = len(task.checksums) + len(body["files"]) + 2
             seconds = {part: round(value, 4) for part, value in seconds.items()}
-            return _committed(ledger, task, body | {"seconds": seconds, "requests": requests})
+            return _committed(ledger, task, body | {"seconds": seconds, "requests": requests, "device": device})
 
-        return do
+        return _once(ledger, do)
+
+
+def usable_device(device: str) -> str:
+    """``device``, or ``cpu`` where torch finds no CUDA in this process, whatever the node offers to its scheduler."""
+    import torch
+
+    return device if device == "cpu" or torch.cuda.is_available() else "cpu"
+
+
+def _once(ledger: Objects, do: Callable[[Any], Record]) -> Callable[[Any], Record]:
+    """``do``, but for a tile that a worker of an earlier driver has committed since this one read the ledger."""
+
+    def once(task: CubeTask | MapTask) -> Record:
+        standing = standing_record(ledger, task.tile.id, task.seq, task.key) if task.epoch > 1 else None
+        return standing or do(task)
+
+    return once
 
 
 def _committed(ledger: Objects, task: CubeTask | MapTask, body: Mapping[str, Any]) -> Record:

@@ -18,7 +18,7 @@ import numpy as np
 from engine.errors import InputError, SpecError
 from engine.grid import make_grid, read_area
 from engine.objects import Objects, absolute
-from engine.samples import read_legend
+from engine.samples import is_raster, read_legend
 from engine.training.blocks import FOLDS
 from engine.types import Grid
 from jobs.headers import Box, overlap, polygon_box, raster_box
@@ -27,7 +27,6 @@ from jobs.spec import Spec
 
 STORE_S = 10.0
 """A store gets this long for its handful of requests; its own retries would go on for two minutes."""
-_RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
 
 
 def check_places(spec: Spec) -> None:
@@ -94,7 +93,7 @@ def _check_labels(spec: Spec, grid: Grid) -> None:
     labels = spec.labels
     assert labels is not None
     with about(f"labels.uri = {labels.uri}"):
-        raster = labels.uri.lower().endswith(_RASTER_SUFFIXES)
+        raster = is_raster(labels.uri)
         box = raster_box(labels.uri, grid) if raster else polygon_box(labels.uri, labels.column, grid)
         ground = overlap(box, grid)
     if labels.legend is not None:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from engine.errors import BudgetReached, Cancelled, InfrastructureError, InputError, TilthError
+from engine.errors import BudgetReached, Cancelled, InputError, TilthError
 from engine.ledger import Ledger, Record
 from engine.ledger.lease import holder
-from engine.objects import Objects, absolute
+from engine.objects import Objects
 from engine.plan import Plan
 from engine.run import Progress
 from engine.work import LEDGER, cube_ledger
+from jobs.cluster import connected, joins_cluster
 from jobs.drive import Drive, states
 from jobs.pinned import (
     ask_to_cancel,
@@ -32,14 +30,6 @@ from jobs.pinned import (
 )
 from jobs.spec import Spec, load_spec
 
-RAY_SETTINGS = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # a Ray of our own listens on loopback only
-    "RAY_worker_niceness": "0",
-    "RAY_idle_worker_killing_time_threshold_ms": "600000",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
 _PROGRESS_EVERY_S = 2.0
 
 
@@ -76,7 +66,8 @@ def drive(
             return Cancelled("stopped as asked", remedy=f"tilth resume {spec.output.uri}")
         return over_budget(spec, time.time() - began)
 
-    with draining(asked, say), connected(spec):
+    joined = connected(spec) if joins_cluster(spec) else contextlib.nullcontext()
+    with draining(asked, say), joined:
         return Drive(spec, plan, say, tick, stop, fresh).run(last)
 
 
@@ -130,60 +121,6 @@ def draining(asked: threading.Event, say: Callable[[str], None]) -> Iterator[Non
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def connected(spec: Spec) -> Iterator[None]:
-    """Ray, where the map stage will want it: the cluster this process runs in, or one of our own on this machine."""
-    if spec.compute.in_process:
-        yield
-        return
-    for name, value in RAY_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    address = spec.compute.address
-    inside = address is not None or "RAY_ADDRESS" in os.environ
-    try:
-        if inside:
-            joined = address if address and not address.startswith("http") else "auto"
-            ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            workers = spec.compute.workers.max or len(os.sched_getaffinity(0))
-            ray.init(
-                num_cpus=max(1, round(workers * spec.compute.cpus_per_worker)),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=200_000_000,
-            )
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise InfrastructureError(
-            f"no Ray: {error}", place=f"compute.address {address}", remedy="check it with tilth doctor"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def hand_over(spec: Spec, address: str, settings: dict[str, str] | None = None) -> str:
-    """Give a pinned run to a Ray cluster as a job; returns the job's id. The job is a ``resume`` of the pinned plan."""
-    from ray.job_submission import JobSubmissionClient
-
-    entry = f"{Path(sys.executable).name} -m jobs resume {absolute(spec.output.uri)} --inside"
-    try:
-        client = JobSubmissionClient(address)
-        return str(client.submit_job(entrypoint=entry, runtime_env={"env_vars": settings or {}}))
-    except (ConnectionError, RuntimeError, OSError) as error:
-        raise InfrastructureError(
-            f"the cluster does not take the job: {error}",
-            place=f"compute.address {address}",
-            remedy="check the address (http://head:8265) and that the dashboard runs",
-        ) from error
 
 
 def status(spec: Spec) -> dict[str, Any]:

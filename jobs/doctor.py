@@ -23,7 +23,7 @@ from packaging.version import Version
 from engine.errors import InfrastructureError, TilthError
 from engine.ledger.lease import TTL_S
 from engine.objects import Objects
-from jobs.control import RAY_SETTINGS
+from jobs.cluster import RAY_SETTINGS
 from jobs.reach import check_address
 
 _TESTED_BELOW = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -27,9 +27,11 @@ from engine.plan import Plan
 from engine.run import Limits, Progress, stream
 from engine.store import CubeLayout, prepare
 from engine.train import TrainRequest, is_trained, outline, train
+from engine.types import Tile
 from engine.work import LEDGER, CubeWork, MapWork, Work, cube_ledger
+from jobs.cluster import connected
 from jobs.finish import finish, stated
-from jobs.pinned import clear_cancel, micro_batch, pin
+from jobs.pinned import micro_batch, pin
 from jobs.spec import Spec
 
 _WORKER_BYTES = 2_000_000_000
@@ -62,7 +64,6 @@ class Drive:
             self._leases = (lease, cube_lease)
             if self.fresh:
                 pin(self.spec, self.plan)
-            clear_cancel(self.output)
             layout = prepare(self.cube, self.plan.grid, self.plan.axes)
             built = self.build_cube(layout, cube_lease.epoch)
             if last == "cube":
@@ -116,7 +117,7 @@ class Drive:
             return None
         self.say(f"model: training a {request.options.family}")
         began = time.monotonic()
-        report = train(request)
+        report = train(request, self._heed)
         accuracy = report["accuracy"]
         self.say(
             f"model: kappa {accuracy['kappa']:.3f}, overall accuracy {accuracy['overall_accuracy']:.3f} on blocks it "
@@ -131,13 +132,14 @@ class Drive:
         digest = model_digest(spec.model.uri)
         batch = micro_batch(self.output, digest, card, spec.compute.gpus_per_worker > 0)
         while True:
-            tasks = self._map_tasks(ledger, built, card, digest, batch, epoch)
+            todo = self._map_todo(ledger, built, card, digest, batch, epoch)
+            tasks = self._map_tasks(todo, ledger, built, card, digest, epoch)
             work = MapWork(
                 layout, spec.cube.uri, spec.model.uri, spec.output, self.plan.area.wkb, spec.mask, batch,
                 "cuda" if spec.compute.gpus_per_worker else "cpu",
             )  # fmt: skip
             try:
-                self._stage("map", iter(tasks), len(tasks), work, ledger)
+                self._stage("map", tasks, len(todo), work, ledger)
                 return ledger
             except MicroBatchTooLarge:
                 if batch <= 16:
@@ -145,17 +147,14 @@ class Drive:
                 batch = micro_batch(self.output, digest, card, halve=batch)
                 self.say(f"map: out of memory, micro-batch halved to {batch}")
 
-    def _map_tasks(
+    def _map_todo(
         self, ledger: Ledger, built: Ledger, card: Card, digest: str, batch: int, epoch: int
-    ) -> list[MapTask]:
-        """Tiles to map; those whose cube tile is quarantined are quarantined here, for that reason."""
-        tasks = []
-        said = stated(self.spec)
-        facts = tile_facts(self.plan, {**said, "version": version("tilth"), "model": digest})
-        memory = self.plan.map_memory_bytes(len(card.recipe.features), card.recipe.steps)
+    ) -> list[tuple[Tile, str]]:
+        """Tiles to map with their keys; those whose cube tile is quarantined are quarantined here, for that reason."""
+        todo = []
         keys = map_keys(
             self.plan, built.latest, card, model=digest, micro_batch=batch, output=self.spec.output,
-            mask=self.spec.mask, stated=said,
+            mask=self.spec.mask, stated=stated(self.spec),
         )  # fmt: skip
         for tile, key in keys:
             known = ledger.latest.get(tile.id)
@@ -166,10 +165,19 @@ class Drive:
                 reason = f"cube: {source.body.get('reason', source.state) if source else 'not built'}"
                 ledger.commit(Record(tile.id, ledger.next_seq(tile.id), key, "quarantined", epoch, {"reason": reason}))
                 continue
-            sums = source.body.get("checksums", {})
-            tasks.append(MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory))
+            todo.append((tile, key))
         self._let_go(ledger, epoch)
-        return tasks
+        return todo
+
+    def _map_tasks(
+        self, todo: list[tuple[Tile, str]], ledger: Ledger, built: Ledger, card: Card, digest: str, epoch: int
+    ) -> Iterator[MapTask]:
+        """One task at a time: a country's would not fit into the driver."""
+        facts = tile_facts(self.plan, {**stated(self.spec), "version": version("tilth"), "model": digest})
+        memory = self.plan.map_memory_bytes(len(card.recipe.features), card.recipe.steps)
+        for tile, key in todo:
+            sums = built.latest[tile.id].body.get("checksums", {})
+            yield MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory)
 
     def _let_go(self, ledger: Ledger, epoch: int) -> None:
         """Tiles that only an earlier plan had count as written no more: their files are pruned at the end."""
@@ -187,6 +195,11 @@ class Drive:
             stream(tasks, executor, ledger, self.limits, progress=progress, stop=self._ending, tick=self.tick)
         ledger.compact(force=True)
         self.say(f"{name}: {progress.written} written, {progress.quarantined} quarantined, {progress.retried} retried")
+
+    def _heed(self, *_: Any) -> None:
+        """Between two epochs: end the training when the run is to end."""
+        if ending := self._ending():
+            raise ending
 
     def _ending(self) -> TilthError | None:
         if any(lease.lost.is_set() for lease in self._leases):
@@ -220,24 +233,26 @@ def checked_card(spec: Spec) -> Card:
 def executor_for(stage: str, work: Work, spec: Spec, tiles: int) -> Iterator[Executor]:
     """Workers for a stage, ended with it."""
     compute = spec.compute
-    workers = min(tiles, compute.workers.max or (4 if compute.address else len(os.sched_getaffinity(0))))
-    executor: Executor
-    if compute.in_process:
-        from engine.executors.local import LocalExecutor
+    most = compute.workers.max or (4 if compute.address else len(os.sched_getaffinity(0)))
+    # Two tiles are under way in each: more workers than that would only be paid for.
+    workers = max(1, compute.workers.min, min(most, -(-tiles // 2)))
+    with ExitStack() as ended_with_it:
+        executor: Executor
+        if compute.in_process:
+            from engine.executors.local import LocalExecutor
 
-        executor = LocalExecutor(work)
-    elif stage == "cube":
-        from engine.executors.dask import DaskExecutor
+            executor = LocalExecutor(work)
+        elif stage == "cube":
+            from engine.executors.dask import DaskExecutor
 
-        executor = DaskExecutor(work, compute.dask_address, workers)
-    else:
-        from engine.executors.ray import RayExecutor
+            executor = DaskExecutor(work, compute.dask_address, workers)
+        else:
+            ended_with_it.enter_context(connected(spec))
+            from engine.executors.ray import RayExecutor
 
-        executor = RayExecutor(work, workers, compute.cpus_per_worker, compute.gpus_per_worker)
-    try:
+            executor = RayExecutor(work, workers, compute.cpus_per_worker, compute.gpus_per_worker)
+        ended_with_it.callback(executor.close)
         yield executor
-    finally:
-        executor.close()
 
 
 def bytes_in_flight(spec: Spec) -> int:

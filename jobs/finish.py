@@ -18,9 +18,12 @@ from engine.models import Card, model_digest, read_card
 from engine.objects import Objects
 from engine.output import NODATA, Product, stac_collection
 from engine.plan import Plan
+from engine.samples import is_raster
 from engine.types import dump_json
+from jobs import picture
 from jobs.spec import Spec
 
+_MOST_PX_BESIDE = 50_000_000
 _NAMED = ("ray", "dask", "torch", "zarr", "numba", "numpy", "rasterio", "xarray", "odc-geo", "scikit-learn")
 
 
@@ -48,8 +51,19 @@ def finish(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, seconds:
     if any(record.seq > 1 or record.epoch > 1 for record in ledger.latest.values()):  # else nothing old can be there
         _prune(output, written)
     report = _report(spec, plan, ledger, cube_ledger, card, seconds)
+    _draw(spec, plan, card, output, bool(written))
     output.put("report.json", dump_json(report))
     return report
+
+
+def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, any_tile: bool) -> None:
+    """``map.png``: the map, the labels beside it where they are a raster of moderate size, and the confidence."""
+    if not any_tile or set(spec.output.products) != set(get_args(Product)):
+        output.delete(["map.png"])
+        return
+    small = plan.grid.height * plan.grid.width <= _MOST_PX_BESIDE
+    labels = spec.labels.uri if spec.labels and is_raster(spec.labels.uri) and small else None
+    output.put("map.png", picture.draw(spec.output.uri, card, title=spec.name, grid=plan.grid, truth=labels))
 
 
 def _is_written(record: Record | None) -> bool:

@@ -70,7 +70,7 @@ def _table(spec: Spec, progress: dict[str, Any] | None, driver: dict[str, Any] |
     table.add_row("time left", "?" if left_s is None else f"{left_s / 60:.1f} minutes of this stage")
     table.add_row("quarantined, retried", f"{progress['quarantined']}, {progress['retried']}")
     if progress["trouble"]:
-        table.add_row("last retried for", progress["trouble"])
+        table.add_row("last trouble", progress["trouble"])
     shares = {name: value / max(done, 1) for name, value in progress["seconds"].items()}
     table.add_row("per tile", ", ".join(f"{name} {value:.2f} s" for name, value in shares.items()) or "?")
     table.add_row("driver memory", f"{progress['driver_bytes'] / 1e6:.0f} MB")

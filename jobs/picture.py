@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,11 @@ def open_map(uri: str, product: str) -> tuple[NDArray[np.uint8], int]:
         return source.read(1, out_shape=shape, resampling=Resampling.nearest), factor
 
 
-def draw(uri: str, card: Card, path: Path, *, title: str, grid: Grid, truth: str | None = None) -> None:
-    """Write a PNG: the class map, beside it the truth (a raster of codes) if there is one, and the confidence."""
+def draw(uri: str, card: Card, *, title: str, grid: Grid, truth: str | None = None, truth_is: str = "labels") -> bytes:
+    """A PNG: the class map, beside it the truth (a raster of codes) if there is one, and the confidence.
+
+    ``uri``: a map with the products class and confidence, at least one tile of them published.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -42,7 +45,7 @@ def draw(uri: str, card: Card, path: Path, *, title: str, grid: Grid, truth: str
     confidence, _ = open_map(uri, "confidence")
     panels: list[tuple[str, Any]] = [("map", _coloured(classes, card))]
     if truth is not None:
-        panels.append(("truth", _coloured(_truth(truth, grid, card, factor), card)))
+        panels.append((truth_is, _coloured(_truth(truth, grid, card, factor), card)))
     panels.append(("confidence, %", np.ma.masked_equal(confidence, NODATA)))
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5.2 * len(panels), 6), constrained_layout=True)
     for axis, (name, image) in zip(np.atleast_1d(axes), panels, strict=True):
@@ -52,8 +55,10 @@ def draw(uri: str, card: Card, path: Path, *, title: str, grid: Grid, truth: str
     figure.colorbar(shown, ax=axes, shrink=0.6)
     _legend(figure, card)
     figure.suptitle(title)
-    figure.savefig(path, dpi=110)
+    image = io.BytesIO()
+    figure.savefig(image, dpi=110)
     pyplot.close(figure)
+    return image.getvalue()
 
 
 def truth_index(uri: str, grid: Grid, card: Card) -> NDArray[np.uint8]:

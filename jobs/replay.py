@@ -34,9 +34,7 @@ def replay(run: str, name: str) -> None:
     index = control.tile_index(plan, name)
     for stage, objects in (("cube", cube_ledger(spec.cube.uri)), ("map", Objects(spec.output.uri).child(LEDGER))):
         record = Ledger(objects).load().latest.get(name)
-        say(
-            f"ledger, {stage}: {record.state if record else 'no record'} {record.body.get('reason', '') if record else ''}"
-        )
+        say(f"ledger, {stage}: " + (f"{record.state} {record.body.get('reason', '')}" if record else "no record"))
     block = _cube_block(spec, plan, index)
     model = _timed("open model", lambda: load_model(spec.model.uri))
     batch = micro_batch(Objects(spec.output.uri), model_digest(spec.model.uri), model.card)

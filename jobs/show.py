@@ -50,7 +50,7 @@ class Bar:
         """Take in where a stage stands."""
         if progress.trouble and progress.trouble != self._trouble:
             self._trouble = progress.trouble
-            say(f"{progress.stage}: tried again, {progress.trouble}")
+            say(f"{progress.stage}: {progress.trouble}")
         if self._live is None:
             return
         if progress.stage not in self._stages:

@@ -14,10 +14,11 @@ from engine.plan import Plan, refuse_too_large
 from engine.work import LEDGER
 from jobs import control, show
 from jobs.checks import check_places
+from jobs.cluster import hand_over
 from jobs.drive import bytes_in_flight, checked_card
 from jobs.estimate import describe
 from jobs.follow import follow
-from jobs.pinned import fresh_plan, pin, pinned_plan
+from jobs.pinned import clear_cancel, fresh_plan, pin, pinned_plan
 from jobs.spec import Spec, apply_change, load_spec, parse_spec
 
 _MAY_CHANGE = ("compute", "budget")
@@ -43,7 +44,9 @@ def submit(job: str, changes: Sequence[str], *, dry_run: bool = False, wait: boo
 def resume(run: str, changes: Sequence[str], *, inside: bool = False, wait: bool = False) -> int:
     """Go on with a pinned run; returns the exit code."""
     spec = _changed(control.resolve_run(run), changes)
-    return _go(spec, pinned_plan(spec), inside=inside, wait=wait)
+    if not inside:
+        refuse_if_held(Objects(spec.output.uri).child(LEDGER))
+    return _go(spec, pinned_plan(spec), changes, inside=inside, wait=wait)
 
 
 def checked_plan(spec: Spec) -> Plan:
@@ -55,13 +58,22 @@ def checked_plan(spec: Spec) -> Plan:
 
 
 def _go(
-    spec: Spec, plan: Plan, *, inside: bool = False, wait: bool = False, last: str = "map", fresh: bool = False
+    spec: Spec,
+    plan: Plan,
+    changes: Sequence[str] = (),
+    *,
+    inside: bool = False,
+    wait: bool = False,
+    last: str = "map",
+    fresh: bool = False,
 ) -> int:
     address = spec.compute.address
+    if not inside:  # a run handed over may be cancelled before its job has begun
+        clear_cancel(Objects(spec.output.uri))
     if address and address.startswith("http") and not inside:
         if fresh:
             pin(spec, plan)
-        job = control.hand_over(spec, address)
+        job = hand_over(spec, address, changes)
         show.say(f"job {job} runs on {address}; it goes on without this process")
         show.say(f"watch it: tilth watch {spec.output.uri}    stop it: tilth cancel {spec.output.uri}")
         return follow(spec.output.uri, until_started_s=120) if wait else 0

@@ -6,16 +6,21 @@ project's to count (``engine.ledger.advance``).
 
 from __future__ import annotations
 
+import logging
 import pickle
+import signal
+import socket
+import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, WorkerPlugin
+from distributed.scheduler import KilledWorker
 
 from engine.errors import InfrastructureError
 from engine.executors import Outcome, attempt
@@ -24,6 +29,9 @@ from engine.ledger.record import Record
 from engine.work import Work
 
 _PER_WORKER = 2
+_COUNT_EVERY_S = 1.0
+_QUIET_S = 60.0
+_REACH_S = 2.0
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.worker.memory.terminate": False,  # memory is bounded by bytes in flight, not by killing
@@ -36,6 +44,15 @@ _SETTINGS = {
 }
 
 
+class _DeafToCtrlC(WorkerPlugin):
+    """A terminal sends Ctrl-C to every process it started; the driver alone is to heed it, and drain."""
+
+    name = "deaf-to-ctrl-c"
+
+    def setup(self, worker: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class DaskExecutor:
     """Workers of a Dask cluster at ``address``, or of one started on this machine and closed at the end."""
 
@@ -46,9 +63,12 @@ class DaskExecutor:
         try:
             if address is None:
                 self._cluster = LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", memory_limit=None
-                )
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+                    memory_limit=None, silence_logs=logging.CRITICAL,
+                )  # fmt: skip
             self._client = Client(self._cluster or address, timeout="60s", set_as_default=False)
+            if self._cluster is not None:
+                self._client.register_plugin(_DeafToCtrlC())
         except (OSError, TimeoutError) as error:
             raise InfrastructureError(
                 f"no Dask scheduler answers: {error}",
@@ -57,10 +77,15 @@ class DaskExecutor:
             ) from error
         self._futures: dict[Any, Any] = {}
         self._done: SimpleQueue[Any] = SimpleQueue()
+        self._workers = workers
+        self._threads, self._counted = 0, float("-inf")
+        self._quiet_since = time.monotonic()
 
     def free(self) -> int:
-        threads = sum(worker["nthreads"] for worker in self._client.scheduler_info(n_workers=-1)["workers"].values())
-        return _PER_WORKER * threads - len(self._futures)
+        """Room for two tasks a worker; for as many workers as were asked for, where there are fewer yet: a cluster
+        that scales by itself goes by the tasks that wait."""
+        self._count()
+        return _PER_WORKER * max(self._threads, self._workers) - len(self._futures)
 
     def submit(self, task: Any) -> None:
         future = self._client.submit(_run, self._work, task, pure=False, retries=0)
@@ -75,8 +100,29 @@ class DaskExecutor:
                 done.append(self._done.get_nowait())
         return [Outcome(self._futures.pop(future), _result(future)) for future in done]
 
-    def shrink(self) -> None:
+    def shrink(self, at_once: int) -> None:
         """An adaptive cluster does this by itself."""
+
+    def slow_start(self) -> str | None:
+        if self._threads:
+            self._quiet_since = time.monotonic()
+        if time.monotonic() - self._quiet_since < _QUIET_S:
+            return None
+        return f"no worker is ready: the Dask scheduler has none"
+
+    def _count(self) -> None:
+        """Threads of all workers, asked for once a second; InfrastructureError once the scheduler has gone."""
+        if time.monotonic() - self._counted < _COUNT_EVERY_S:
+            return
+        try:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        except (OSError, RuntimeError, AttributeError) as error:  # AttributeError: the client has given up and closed
+            raise InfrastructureError(
+                f"the Dask scheduler has gone: {error}",
+                place="cube stage",
+                remedy="start it again and resume; nothing written is lost",
+            ) from error
+        self._threads, self._counted = sum(worker["nthreads"] for worker in workers), time.monotonic()
 
     def close(self) -> None:
         self._client.close()
@@ -86,15 +132,30 @@ class DaskExecutor:
 
 
 def _result(future: Any) -> Record | Failure:
-    error = future.exception()
-    if error is None:
+    if future.status == "finished":
         answer: Record | Failure = future.result()
         return answer
-    if type(error).__name__ == "KilledWorker":
-        return Failure("death", "its Dask worker died")
+    error = future.exception()
+    if error is None:
+        return Failure("infrastructure", f"the Dask scheduler has let go of the task ({future.status})")
+    if isinstance(error, KilledWorker):
+        worker = error.last_worker
+        # A worker's nanny outlives it, but not the node that both are on.
+        if worker.nanny is None or _is_up(worker.nanny):
+            return Failure("death", f"its worker died: {worker.address}")
+        return Failure("node_lost", f"its node went, with worker and nanny: {worker.address}")
     told = f"{type(error).__name__}: {error}"
-    passes = isinstance(error, OSError | CancelledError)
-    return Failure("infrastructure", told) if passes else Failure("unknown", told, told)
+    return Failure("infrastructure", told) if isinstance(error, OSError) else Failure("unknown", told, told)
+
+
+def _is_up(address: str) -> bool:
+    """Whether somebody answers at ``tcp://host:port``."""
+    place = urlsplit(address)
+    try:
+        with socket.create_connection((place.hostname, place.port), timeout=_REACH_S):
+            return True
+    except OSError:
+        return False
 
 
 def _run(work: bytes, task: Any) -> Record | Failure:

@@ -1,7 +1,7 @@
 """The record of every tile's state, in object storage: what resumes a killed run, and what says who may drive it."""
 
 from engine.ledger.advance import SYSTEMIC_AFTER, Attempts, Failure, Quarantine, Retry, Stop, advance, systemic
-from engine.ledger.book import Ledger
+from engine.ledger.book import Ledger, standing_record
 from engine.ledger.lease import Lease
 from engine.ledger.record import Record
 
@@ -16,5 +16,6 @@ __all__ = [
     "Retry",
     "Stop",
     "advance",
+    "standing_record",
     "systemic",
 ]

@@ -110,6 +110,13 @@ def commit_record(objects: Objects, record: Record) -> Record:
     return record
 
 
+def standing_record(objects: Objects, tile: str, seq: int, key: str) -> Record | None:
+    """The record under this number, if it says that the tile is written from just this; else None. One GET."""
+    found = objects.find(f"records/{tile}.{seq:06d}.json")
+    record = Record.loads(found) if found else None
+    return record if record and record.key == key and record.state == "written" else None
+
+
 def _key(record: Record) -> str:
     return f"records/{record.tile}.{record.seq:06d}.json"
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import psutil
 
-from engine.errors import InfrastructureError, LeaseHeld
+from engine.errors import InfrastructureError, LeaseHeld, TilthError
 from engine.objects import Objects
 
 TTL_S = 30.0
@@ -36,12 +38,14 @@ class Lease:
 
     def take(self) -> Lease:
         """Become the driver; LeaseHeld names the one who is."""
-        newest = self._newest()
-        refuse_if_held(self.objects)
-        self.epoch = newest + 1
-        if not self.objects.put_new(f"lease/{self.epoch:08d}.json", json.dumps(_me()).encode()):
+        epoch = self._newest() + 1
+        refuse_if_held(self.objects, _store_now(self.objects))
+        # The nonce tells apart two of one process: a create-only PUT of bytes that are there already counts as done.
+        mine = _me() | {"nonce": secrets.token_hex(8)}
+        if not self.objects.put_new(f"lease/{epoch:08d}.json", json.dumps(mine).encode()):
             refuse_if_held(self.objects)
             raise LeaseHeld("another driver took the run a moment ago", place=self.objects.uri, remedy="watch it")
+        self.epoch = epoch
         self._beat()
         old = [e.key for e in self.objects.entries("lease") if int(e.key.split("/")[-1].split(".")[0]) < self.epoch]
         self.objects.delete(old)
@@ -55,7 +59,8 @@ class Lease:
         if self._thread:
             self._thread.join()
         if self.epoch and not self.lost.is_set():
-            self.objects.put(f"lease/{self.epoch:08d}.beat", json.dumps({"released": True}).encode())
+            with suppress(TilthError):  # a courtesy: without it the turn ends by itself
+                self.objects.put(f"lease/{self.epoch:08d}.beat", json.dumps({"released": True}).encode())
 
     def __enter__(self) -> Lease:
         return self.take()
@@ -77,6 +82,9 @@ class Lease:
                 if time.monotonic() - missed_since > TTL_S:
                     self.lost.set()
                     return
+            except TilthError:  # the store refuses us, and will go on doing so
+                self.lost.set()
+                return
 
     def _beat(self) -> None:
         self.objects.put(f"lease/{self.epoch:08d}.beat", json.dumps(_me()).encode())
@@ -86,9 +94,9 @@ class Lease:
         return max(epochs, default=0)
 
 
-def refuse_if_held(objects: Objects) -> None:
-    """LeaseHeld, naming the driver, where somebody holds the lease now."""
-    held = holder(objects)
+def refuse_if_held(objects: Objects, now: datetime | None = None) -> None:
+    """LeaseHeld, naming the driver, where somebody holds the lease; ``now`` as for ``holder``."""
+    held = holder(objects, now)
     if held is None:
         return
     raise LeaseHeld(
@@ -99,8 +107,11 @@ def refuse_if_held(objects: Objects) -> None:
     )
 
 
-def holder(objects: Objects) -> dict[str, Any] | None:
-    """Who holds the lease now (host, pid, user, epoch, age_s), or None when it is free."""
+def holder(objects: Objects, now: datetime | None = None) -> dict[str, Any] | None:
+    """Who holds the lease (host, pid, user, epoch, age_s), or None when it is free.
+
+    ``now``: by the store's clock, for who acts on the answer; None: this machine's, good enough to show.
+    """
     entries = list(objects.entries("lease"))
     epoch = max((int(e.key.split("/")[-1].split(".")[0]) for e in entries), default=0)
     mine = [e for e in entries if e.key.startswith(f"lease/{epoch:08d}.")]
@@ -108,11 +119,19 @@ def holder(objects: Objects) -> dict[str, Any] | None:
         return None
     newest = max(mine, key=lambda e: e.modified)
     data = objects.find(f"lease/{epoch:08d}.beat") or objects.find(f"lease/{epoch:08d}.json")
-    who = json.loads(data) if data else {}
-    age_s = max(0.0, (datetime.now(UTC) - newest.modified).total_seconds())
+    if data is None:  # swept up this very moment, because the next turn was taken
+        return holder(objects, now)
+    who = json.loads(data)
+    age_s = max(0.0, ((now or datetime.now(UTC)) - newest.modified).total_seconds())
     if who.get("released") or age_s > TTL_S or _is_gone(who):
         return None
     return {**who, "epoch": epoch, "age_s": age_s}
+
+
+def _store_now(objects: Objects) -> datetime:
+    """The store's own clock: the drivers' may differ by more than a turn lasts."""
+    objects.put("clock/now", b"")
+    return max(entry.modified for entry in objects.entries("clock"))
 
 
 def _me() -> dict[str, Any]:
@@ -132,6 +151,7 @@ def _is_gone(who: dict[str, Any]) -> bool:
     if who.get("host") != me["host"] or abs(who.get("boot", 0) - me["boot"]) > 2:
         return False
     try:
-        return abs(psutil.Process(who["pid"]).create_time() - who["started"]) > 1
+        process = psutil.Process(who["pid"])
+        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - who["started"]) > 1
     except psutil.NoSuchProcess:
         return True

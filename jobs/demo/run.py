@@ -17,7 +17,6 @@ from rich.console import Console
 from engine.accuracy import confusion, score
 from engine.errors import SpecError
 from engine.models import Card, read_card
-from engine.objects import Objects
 from engine.output import NODATA
 from engine.types import Grid, dump_json
 from jobs import picture, show, start
@@ -102,15 +101,15 @@ def _compare(country: Country, job: Path, out: Path) -> None:
         f"on {int(rows.sum())} pixels of fields the model never saw (made country): kappa {scores.kappa:.3f}, "
         f"overall accuracy {scores.overall:.3f}"
     )
-    output = Objects(spec.output.uri)
     found = {"kappa": round(scores.kappa, 4), "overall_accuracy": round(scores.overall, 4)}
     (out / "report.json").write_bytes(
         dump_json({"made": True, "on_unseen_fields": {**found, "pixels": int(rows.sum())}, "map": spec.output.uri})
     )
-    picture.draw(
-        output.uri, card, out / "map.png", grid=grid, truth=str(country.truth[_YEAR]),
+    image = picture.draw(
+        spec.output.uri, card, grid=grid, truth=str(country.truth[_YEAR]), truth_is="truth",
         title=f"Made country (invented, not observed), {_YEAR}: kappa {scores.kappa:.2f} on unseen fields",
     )  # fmt: skip
+    (out / "map.png").write_bytes(image)
     show.say(f"look at {out}/map.png; fields are in {country.parcels[_YEAR]}")
 
 

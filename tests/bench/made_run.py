@@ -73,7 +73,7 @@ def make_run(root: str, tiles: int, px: int, family: Family, folder: Path, worke
     plan = make_plan(read_area(spec.area), spec.season, spec.grid, spec.cube, items=items)
     layout = prepare(Objects(spec.cube.uri), plan.grid, plan.axes)
     cube = _fill(spec, plan, layout)
-    _write_model(spec, family)
+    write_made_model(spec, family)
     pin(spec, plan)
     return MadeRun(spec, plan, layout, cube, read_card(spec.model.uri))
 
@@ -166,7 +166,8 @@ def _layers(layout: CubeLayout, side: int, seed: int) -> Iterator[tuple[str, Lay
         yield name, Layer(stored, seen.astype(np.uint8))
 
 
-def _write_model(spec: Spec, family: Family) -> None:
+def write_made_model(spec: Spec, family: Family) -> None:
+    """A model of nine classes for the spec's recipe, with random weights, at the spec's place."""
     recipe = spec.recipe()
     weights, parameters = _network(recipe) if family == "tempcnn" else _stump(recipe)
     count = len(recipe.features)

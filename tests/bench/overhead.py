@@ -29,7 +29,7 @@ from engine.ledger import Ledger
 from engine.objects import Objects
 from engine.run import Limits, Progress, stream
 from engine.work import LEDGER
-from jobs.control import connected
+from jobs.cluster import connected
 from jobs.spec import Spec
 from tests.bench.made_run import MadeRun, make_run, set_micro_batch
 from tests.bench.measure import context, fresh, judge, paired

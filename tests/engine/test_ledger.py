@@ -169,15 +169,16 @@ def test_two_drivers_that_compact_lose_no_record_between_them(objects: Objects, 
 def test_a_number_whose_holder_was_just_compacted_away_is_not_waited_for(objects: Objects) -> None:
     ledger = Ledger(objects).load()
     ledger.commit(record(state="pending"))
-    refused = objects.put_new
+    worker = Objects(objects.uri)
+    put_new = worker.put_new
 
-    def put_then_compact(key: str, data: bytes) -> bool:
-        done = refused(key, data)
+    def put_while_another_compacts(key: str, data: bytes) -> bool:
+        done = put_new(key, data)
         ledger.compact(force=True)
         return done
 
-    objects.put_new = put_then_compact  # type: ignore[method-assign]
-    stood = commit_record(objects, record())
+    worker.put_new = put_while_another_compacts  # type: ignore[method-assign]
+    stood = commit_record(worker, record())
     assert stood.seq == 2 and Ledger(objects).load().latest[TILE].state == "written"
 
 
@@ -227,18 +228,18 @@ def test_readers_that_race_with_commits_and_compactions_never_miss_a_record(tmp_
 
 
 def test_two_thousand_records_load_fast_loose_and_faster_compacted(objects: Objects) -> None:
+    count = 300 if objects.uri.startswith("s3://") else 2000  # the test's own server takes 5 ms for each
+    names = [f"r{i // 50:04d}c{i % 50:04d}" for i in range(count)]
+    records = [record(name, key=f"{i:064d}", files={"class.tif": [i, "0" * 64]}) for i, name in enumerate(names)]
     ledger = Ledger(objects).load()
-    records = [record(f"r{i // 50:04d}c{i % 50:04d}", key=f"{i:064d}", files={"class.tif": [i, "0" * 64]}) for i in
-               range(2000)]  # fmt: skip
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda r: commit_record(objects, r), records))
     began = time.monotonic()
-    assert len(ledger.load().latest) == 2000
+    assert len(ledger.load().latest) == count
     loose_s = time.monotonic() - began
-    ledger.compact()
+    ledger.compact(force=True)
     assert list(objects.entries("records")) == []
-    before = objects.requests
+    reader = Objects(objects.uri)
     began = time.monotonic()
-    assert Ledger(objects).load().latest == {r.tile: r for r in records}
-    assert objects.requests - before <= 4
-    assert time.monotonic() - began < 2 and loose_s < 20
+    assert Ledger(reader).load().latest == {r.tile: r for r in records}
+    assert reader.requests <= 4 and time.monotonic() - began < 2 and loose_s < 20

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import pytest
-from pyproj import Transformer
+import shapely
 
 from jobs.demo import Country, CountryOptions, write_country
 from tests.flow.archive import Archive
@@ -14,7 +15,7 @@ from tests.flow.flow import Job
 
 INSET_M = 60
 SIDE_M = 840
-"""The area: 84 x 84 pixels, or nine tiles of 32, inside a country of 96 x 96."""
+"""The area: 84 x 84 pixels, or four tiles of 42, inside a country of 96 x 96."""
 
 
 @pytest.fixture(scope="session")
@@ -29,13 +30,15 @@ def archive(country: Country, tmp_path: Path) -> Archive:
     return Archive(country, tmp_path / "archive")
 
 
-def inner_bbox(country: Country) -> list[float]:
-    """The area in degrees, its corners on the grid's lines."""
-    left, _, _, top = country.bounds
-    back = Transformer.from_crs(country.crs, "EPSG:4326", always_xy=True)
-    west, south = back.transform(left + INSET_M, top - INSET_M - SIDE_M)
-    east, north = back.transform(left + INSET_M + SIDE_M, top - INSET_M)
-    return [west, south, east, north]
+def area_file(country: Country, path: Path, *holes: tuple[float, float, float, float]) -> str:
+    """A GeoPackage of the area without ``holes``, which are metres from its upper left corner (x0, y0, x1, y1)."""
+    left, top = country.bounds[0] + INSET_M, country.bounds[3] - INSET_M
+    area = shapely.box(left, top - SIDE_M, left + SIDE_M, top)
+    for x0, y0, x1, y1 in holes:
+        area -= shapely.box(left + x0, top - y1, left + x1, top - y0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    gpd.GeoDataFrame(geometry=[area], crs=country.crs).to_file(path, driver="GPKG")
+    return str(path)
 
 
 def inputs(catalog: str) -> dict[str, Any]:
@@ -51,15 +54,15 @@ def inputs(catalog: str) -> dict[str, Any]:
 
 
 def made_job(country: Country, place: Path) -> Job:
-    """Eight steps of 30 days, a forest of 20 trees, everything in one process."""
+    """Eight steps of 30 days, four tiles, a briefly trained network, everything in one process."""
     spec = {
         "name": "made",
-        "area": {"bbox": inner_bbox(country)},
+        "area": {"file": area_file(country, place / "area.gpkg")},
         "season": {"start": "2024-03-01", "end": "2024-10-27", "step_days": 30},
-        "grid": {"crs": country.crs, "resolution": 10, "tile_px": 32},
+        "grid": {"crs": country.crs, "resolution": 10, "tile_px": 42},
         "inputs": inputs(str(country.items)),
         "cube": {"uri": f"{place}/cube.zarr"},
-        "model": {"uri": f"{place}/model", "train": {"family": "forest", "trees": 20}},
+        "model": {"uri": f"{place}/model", "train": {"family": "tempcnn", "epochs": 6}},
         "labels": {"uri": str(country.labels[2024]), "legend": str(country.legend_csv), "block_m": 200},
         "output": {"uri": f"{place}/map"},
         "compute": {"in_process": True},

@@ -1,0 +1,85 @@
+"""Ray, seen from a job: joining a cluster, starting one on this machine, or giving the whole run to one as a job."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.errors import InfrastructureError
+from engine.objects import absolute
+from jobs.spec import Spec
+
+RAY_SETTINGS = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # a Ray of our own listens on loopback only
+    "RAY_worker_niceness": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "NUMBA_NUM_THREADS": "1",
+}
+
+
+def joins_cluster(spec: Spec) -> bool:
+    """Whether the map stage runs on a Ray that is there already, rather than on one of our own."""
+    return not spec.compute.in_process and (spec.compute.address is not None or "RAY_ADDRESS" in os.environ)
+
+
+@contextmanager
+def connected(spec: Spec) -> Iterator[None]:
+    """Ray for the block: the cluster this process runs in, or one of our own on this machine."""
+    if spec.compute.in_process:
+        yield
+        return
+    for name, value in RAY_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = spec.compute.address
+    try:
+        if joins_cluster(spec):
+            joined = address if address and not address.startswith("http") else "auto"
+            ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            workers = spec.compute.workers.max or len(os.sched_getaffinity(0))
+            ray.init(
+                num_cpus=max(1, round(workers * spec.compute.cpus_per_worker)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=200_000_000,
+            )
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise InfrastructureError(
+            f"no Ray: {error}", place=f"compute.address {address}", remedy="check it with tilth doctor"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def hand_over(spec: Spec, address: str, changes: Sequence[str] = ()) -> str:
+    """Give a pinned run to a Ray cluster as a job; returns the job's id. The job is a ``resume`` of the pinned plan.
+
+    ``changes``: to compute and budget, for this job alone.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    words = [Path(sys.executable).name, "-m", "jobs", "resume", absolute(spec.output.uri), "--inside"]
+    words += [word for change in changes for word in ("--set", change)]
+    try:
+        return str(JobSubmissionClient(address).submit_job(entrypoint=shlex.join(words)))
+    except (ConnectionError, RuntimeError, OSError) as error:
+        raise InfrastructureError(
+            f"the cluster does not take the job: {error}",
+            place=f"compute.address {address}",
+            remedy="check the address (http://head:8265) and that the dashboard runs",
+        ) from error

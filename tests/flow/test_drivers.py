@@ -1,0 +1,79 @@
+"""Two drivers on one run: one works, the other says who holds the lease and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from engine.ledger.lease import holder
+from engine.objects import Objects
+from engine.work import LEDGER, cube_ledger
+from tests.flow.flow import PATIENCE_S, Job, assert_same_published, command, tilth
+from tests.servers.process import REPO_ROOT, wait_until
+
+
+@contextmanager
+def held_still(job: Job) -> Iterator[subprocess.Popen[bytes]]:
+    """A driver that has just taken the lease and is stopped until the block ends; then it goes on to its end."""
+    driver = subprocess.Popen(
+        command("predict", job.yaml), cwd=REPO_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        ledger = cube_ledger(job.cube)
+        wait_until(lambda: holder(ledger) is not None, 60, "the first driver's lease", pause_s=0.01)
+        wait_until(lambda: (Path(job.map) / LEDGER / "run.json").exists(), 60, "its plan", pause_s=0.01)
+        os.kill(driver.pid, signal.SIGSTOP)
+        yield driver
+        os.kill(driver.pid, signal.SIGCONT)
+        driver.wait(PATIENCE_S)
+    finally:
+        if driver.poll() is None:
+            driver.kill()
+            driver.wait()
+
+
+def test_the_second_driver_names_the_first_and_ends_while_the_first_finishes(finished: Job, tmp_path: Path) -> None:
+    job = finished.at(tmp_path)
+    with held_still(job) as first:
+        began = time.monotonic()
+        second = job.with_({"name": "other"}).predict(expect=4)
+        third = tilth("resume", job.map, expect=4)
+        seconds = time.monotonic() - began
+        pinned = json.loads((Path(job.map) / LEDGER / "run.json").read_text())
+    assert first.returncode == 0
+    for told in (second, third):
+        assert f"(process {first.pid}, turn 1)" in told.err and "drives this run from" in told.err
+        assert "watch or cancel it" in told.err
+    assert seconds < 25, "both ended long before the lease could"
+    assert pinned["spec"]["name"] == "made", "the run's plan is still the first driver's"
+    assert_same_published(finished, job)
+
+
+def test_two_maps_from_one_cube_do_not_build_it_at_the_same_time(finished: Job, tmp_path: Path) -> None:
+    job = finished.at(tmp_path)
+    with held_still(job) as first:
+        other = job.with_({"output.uri": f"{tmp_path}/other-map"})
+        told = other.predict(expect=4)
+        assert f"(process {first.pid}, turn 1)" in told.err and "cube.zarr.ledger" in told.err
+    assert first.returncode == 0
+    other.predict()
+    assert_same_published(job, other)
+
+
+def test_a_second_driver_takes_over_at_once_when_the_first_was_killed(finished: Job, tmp_path: Path) -> None:
+    job = finished.at(tmp_path)
+    with pytest.raises(AssertionError, match="killed"), held_still(job) as first:
+        first.kill()
+        first.wait()
+        raise AssertionError("killed")
+    tilth("resume", job.map)
+    assert holder(Objects(job.map).child(LEDGER)) is None
+    assert_same_published(finished, job)

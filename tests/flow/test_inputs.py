@@ -1,0 +1,114 @@
+"""Ways to say what is wanted and where it comes from: areas, masks, cut-off dates, parcels, APIs, signed links."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from engine.grid import area_mask
+from engine.types import Window
+from jobs.demo import Country
+from jobs.pinned import pinned_plan, pinned_spec
+from tests.flow.archive import Archive
+from tests.flow.conftest import area_file, inputs, made_job
+from tests.flow.flow import PATIENCE_S, Job, assert_same_published, command
+from tests.servers.files import FileServer, file_server
+from tests.servers.process import REPO_ROOT, wait_until
+from tests.servers.stac import read_items, stac_api
+
+HOLES = ((300, 300, 660, 660), (0, 700, 95, 840))
+"""Metres from the area's upper left corner: all of the middle tile and more, and a bite at a corner."""
+
+
+def test_parcels_train_the_model_and_holes_and_the_mask_are_left_empty(country: Country, tmp_path: Path) -> None:
+    mask = tmp_path / "mask.tif"
+    with rasterio.open(country.cropland) as source:
+        asked, profile = source.read(1), source.profile
+    asked[:40, 60:] = 0  # all of the tile in the upper right corner
+    with rasterio.open(mask, "w", **{**profile, "driver": "GTiff"}) as target:
+        target.write(asked, 1)
+    area = area_file(country, tmp_path / "area.gpkg", *HOLES)
+    job = made_job(country, tmp_path / "run").with_(
+        {
+            "area": {"file": area},
+            "mask": {"uri": str(mask)},
+            "labels.uri": str(country.parcels[2024]),
+            "grid.tile_px": 28,
+        }
+    )
+    job.submit()
+
+    plan = pinned_plan(pinned_spec(job.map))
+    wanted = area_mask(plan.grid, Window(0, 84, 0, 84), plan.area)
+    wanted &= asked[6:90, 6:90] == 1
+    for product in ("class", "confidence"):
+        np.testing.assert_array_equal(job.product(product) != 255, wanted, err_msg=product)
+    assert len(plan.tiles) == 8, "the tile in the hole is not even planned"
+    empty = job.records("cube")["r0000c0002"]
+    assert empty.body["empty"] and "checksums" not in empty.body, "off the mask nothing is computed"
+    report = job.report()
+    assert report["model"]["accuracy"]["kappa"] > 0.3
+    assert report["area_km2_mapped"] == round(int(wanted.sum()) * 1e-4, 6)
+
+
+def test_as_of_uses_nothing_observed_after_that_day(finished: Job, archive: Archive, tmp_path: Path) -> None:
+    day = "2024-07-30"
+    early = finished.at(tmp_path / "early").with_(
+        {"season.as_of": day, "model.uri": f"{tmp_path}/model", "inputs": inputs(str(archive.catalog))}
+    )
+    early.submit()
+    scenes = {name: item for name, item in archive.items.items() if str(item["properties"]["datetime"]) <= day}
+    assert len(scenes) < len(archive.items)
+    archive.items = scenes
+    archive.save()
+    blind = early.at(tmp_path / "blind")
+    blind.predict()
+    whole = finished.product("class")
+    for product in ("class", "confidence"):
+        np.testing.assert_array_equal(early.product(product), blind.product(product))
+    assert (early.product("class") != whole).any(), "what came later would have mattered"
+    (item,) = [data for key, data in early.published().items() if key.endswith("item.json")][:1]
+    assert json.loads(item)["properties"]["end_datetime"].startswith(day)
+
+
+def signed_items(archive: Archive, server: FileServer, at: Path) -> str:
+    """A catalogue on disk whose links lead to the server, unsigned."""
+    items = read_items(archive.catalog, server.url)
+    at.write_text("".join(json.dumps(item) + "\n" for item in items))
+    return str(at)
+
+
+def test_signed_links_that_expire_during_the_run_are_signed_anew(
+    finished: Job, archive: Archive, tmp_path: Path
+) -> None:
+    with file_server(archive.root, token_seconds=300) as server:
+        found = inputs(signed_items(archive, server, tmp_path / "signed.ndjson"))
+        for source in (*found["optical"], found["radar"], found["thermal"]):
+            source["sign"] = server.token_url
+        job = finished.at(tmp_path / "run").with_({"inputs": found})
+        driver = subprocess.Popen(command("predict", job.yaml), cwd=REPO_ROOT, stderr=subprocess.PIPE)
+        try:
+            for served in (20, 120):
+                wait_until(lambda served=served: server.counts()["served"] > served, PATIENCE_S, "scenes to be read")
+                server.expire_tokens()
+            _, said = driver.communicate(timeout=PATIENCE_S)
+        finally:
+            driver.kill()
+            driver.wait()
+        counts = server.counts()
+    assert driver.returncode == 0, said.decode()
+    assert counts["refused"] > 0 and counts["token"] >= 3
+    assert_same_published(finished, job)
+    secret = [path for path in Path(job.map).rglob("*") if path.is_file() and b"sig=" in path.read_bytes()]
+    assert not secret and b"sig=" not in said, "no signature is written down"
+
+
+def test_a_stac_api_gives_the_same_map_as_its_items_in_a_file(finished: Job, archive: Archive, tmp_path: Path) -> None:
+    with file_server(archive.root) as server, stac_api(read_items(archive.catalog, server.url)) as api:
+        job = finished.at(tmp_path / "run").with_({"inputs": inputs(api)})
+        job.predict()
+    assert_same_published(finished, job)
