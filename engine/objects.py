@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import fsspec
 import obstore
@@ -24,8 +24,10 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from engine.errors import InfrastructureError, InputError
 from engine.types import digest
 
+T = TypeVar("T")
+
 _PARALLEL = 16
-_CREATE_TRIES = 8
+_TRIES = 8
 _RETRY: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
 
 
@@ -72,29 +74,15 @@ class Objects:
         The client below does not repeat a create-only PUT whose answer was lost: it cannot know whether it was done.
         We can, because what lies there then has our bytes.
         """
-        for attempt in range(_CREATE_TRIES):
-            try:
-                self._put(key, data, "create")
-                return True
-            except FileExistsError:
-                return self.find(key) == data
-            except InfrastructureError:
-                if attempt == _CREATE_TRIES - 1:
-                    raise
-                time.sleep(random.uniform(0.5, 1.0) * 0.1 * 2**attempt)
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            self._patiently(lambda: self._put(key, data, "create"))
+        except FileExistsError:
+            return self.find(key) == data
+        return True
 
     def get(self, key: str) -> bytes:
         """The object's bytes; FileNotFoundError when there is none."""
-        self.requests += 1
-        try:
-            data = bytes(obstore.get(self.obstore, key).bytes())
-        except FileNotFoundError:
-            raise FileNotFoundError(self.url(key)) from None
-        except Exception as error:
-            raise self._told(error, key) from error
-        self.bytes_in += len(data)
-        return data
+        return self._patiently(lambda: self._get(key))
 
     def get_many(self, keys: list[str]) -> list[bytes]:
         """The bytes of several objects, fetched side by side, in the order asked."""
@@ -112,13 +100,7 @@ class Objects:
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
         """Every object below a folder-like prefix."""
-        self.requests += 1
-        try:
-            for page in obstore.list(self.obstore, prefix or None, chunk_size=1000):
-                for meta in page:
-                    yield Entry(meta["path"], meta["size"], meta["last_modified"])
-        except Exception as error:
-            raise self._told(error, prefix) from error
+        yield from self._patiently(lambda: self._list(prefix))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those already gone are no error."""
@@ -129,6 +111,40 @@ class Objects:
             return
         with ThreadPoolExecutor(_PARALLEL) as pool:
             list(pool.map(self._delete, doomed))
+
+    def _patiently(self, do: Callable[[], T]) -> T:
+        """``do`` again after a fault that the client below lets through: a body cut short, or a lost answer."""
+        until = time.monotonic() + _RETRY["retry_timeout"].total_seconds()
+        for attempt in range(_TRIES):
+            try:
+                return do()
+            except InfrastructureError:
+                if attempt == _TRIES - 1 or time.monotonic() > until:
+                    raise
+                time.sleep(random.uniform(0.5, 1.0) * 0.1 * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _get(self, key: str) -> bytes:
+        self.requests += 1
+        try:
+            data = bytes(obstore.get(self.obstore, key).bytes())
+        except FileNotFoundError:
+            raise FileNotFoundError(self.url(key)) from None
+        except Exception as error:
+            raise self._told(error, key) from error
+        self.bytes_in += len(data)
+        return data
+
+    def _list(self, prefix: str) -> list[Entry]:
+        self.requests += 1
+        try:
+            return [
+                Entry(meta["path"], meta["size"], meta["last_modified"])
+                for page in obstore.list(self.obstore, prefix or None, chunk_size=1000)
+                for meta in page
+            ]
+        except Exception as error:
+            raise self._told(error, prefix) from error
 
     def _delete(self, key: str) -> None:
         self.requests += 1

@@ -119,6 +119,7 @@ def stac_collection(
             "class": {"title": _TITLES["class"], "classification:classes": classification(card)},
             "confidence": {"title": _TITLES["confidence"], "unit": "%"},
         },
+        "providers": [{"name": "Tilth", "roles": ["processor"], "processing:software": {"tilth": facts["version"]}}],
         "summaries": {"processing:software": [{"tilth": facts["version"]}]},
         "assets": {
             name: {

@@ -26,7 +26,6 @@ _NEAR_PX = 30
 """Items this many pixels beyond a tile are its items too: the speckle window reaches over the edge."""
 _READ_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2, "thermal": 2 + 2}
 _STORED_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2 + 1, "thermal": 2 + 1}
-_BASE_BYTES = 300_000_000
 
 
 class Inputs(Options):

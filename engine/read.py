@@ -190,7 +190,7 @@ def _whole_text(error: BaseException, path: str, href: str) -> str:
         cause = cause.__cause__
     text = "; ".join(dict.fromkeys(words))
     for name in (path, href, href.rsplit("/", 1)[-1]):
-        text = text.replace(name, "it")
+        text = text.replace(name, "the file")
     return text
 
 

@@ -90,22 +90,26 @@ def stream(
     progress: Progress,
     stop: Callable[[], TilthError | None],
     tick: Callable[[Progress], None],
+    proven: bool = False,
 ) -> None:
     """Run every task to a record. ``stop`` is asked about once a second: an error it returns drains the loop (nothing
-    new is started, what is under way is committed) and is then raised. ``tick`` is told of progress as often."""
+    new is started, what is under way is committed) and is then raised. ``tick`` is told of progress as often.
+    ``proven``: tiles of this stage are done already, so that the first ones now failing alike tell nothing of the job.
+    """
     loop = _Loop(iter(tasks), executor, ledger, limits, progress)
     ending: TilthError | None = None
     next_tick = 0.0
     while loop.unfinished() and not (ending and not loop.in_flight):
         if time.monotonic() >= next_tick:
             next_tick = time.monotonic() + _TICK_S
-            ending = ending or stop() or loop.hopeless()
+            ending = ending or stop()
             progress.trouble = executor.slow_start() or progress.trouble
             tick(progress)
         if not ending:
             loop.fill()
         for outcome in executor.wait(_TICK_S if loop.in_flight else 0.05):
             loop.settle(outcome)
+        ending = ending or (None if proven else loop.hopeless())
         ledger.compact()
     tick(progress)
     if ending:
@@ -198,11 +202,11 @@ class _Loop:
             else:
                 self.later.append((time.monotonic() + decision.delay_s * random.uniform(0.5, 1.5), task))
             return
-        self._quarantine(task, decision, after)
+        self._quarantine(task, decision, before.total + 1)
         self._finished(failure)
 
-    def _quarantine(self, task: Task, decision: Quarantine, attempts: Attempts) -> None:
-        body = {"reason": decision.reason, "attempts": attempts.total + 1}
+    def _quarantine(self, task: Task, decision: Quarantine, attempts: int) -> None:
+        body = {"reason": decision.reason, "attempts": attempts}
         self.ledger.commit(Record(task.tile.id, task.seq, task.key, "quarantined", task.epoch, body))
         self.progress.quarantined += 1
 

@@ -131,8 +131,11 @@ def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:
         )
     if "kind" in table.columns:
         table = table[table["kind"] == "CT"]
-    table = table[table["code"] != 0]
-    codes_column = table["code"].astype(int)
+    codes_column = _integers(table["code"], "code", uri)
+    table, codes_column = table[codes_column != 0], codes_column[codes_column != 0]
+    if codes_column.duplicated().any():
+        twice = int(codes_column[codes_column.duplicated()].iloc[0])
+        raise InputError(f"code {twice} stands there twice", expected="one row per code", place=uri)
     names = dict(zip(codes_column, table["name"].astype(str), strict=True))
     given = table["colour"] if "colour" in table.columns else pd.Series(dtype=str)
     colours = {code: str(c) for code, c in zip(codes_column, given, strict=False) if isinstance(c, str)}
@@ -161,10 +164,20 @@ def _read_parcels(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoD
         )
     if frame.crs is None:
         raise InputError("the polygons have no CRS", place=options.uri, remedy="write it into the file")
-    frame = frame[~frame[options.column].isin(options.ignore)].to_crs(grid.crs)
+    frame = frame[frame[options.column].notna() & frame.geometry.notna() & ~frame.geometry.is_empty]
+    codes = _integers(frame[options.column], options.column, options.uri)
+    frame, codes = frame[~codes.isin(options.ignore)].to_crs(grid.crs), codes[~codes.isin(options.ignore)]
     points = frame.geometry.representative_point()
     block = _block(points.x.to_numpy(), points.y.to_numpy(), block_m)
-    return gpd.GeoDataFrame({"code": frame[options.column].astype(int), "block": block}, geometry=frame.geometry)
+    return gpd.GeoDataFrame({"code": codes, "block": block}, geometry=frame.geometry)
+
+
+def _integers(values: pd.Series, column: str, place: str) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = values[numbers.isna() | (numbers % 1 != 0)]
+    if len(wrong):
+        raise InputError(f"{column} holds {wrong.iloc[0]!r}", expected="integer codes", place=place)
+    return numbers.astype(int)
 
 
 def _block(x: NDArray[np.floating], y: NDArray[np.floating], side_m: float) -> NDArray[np.int64]:

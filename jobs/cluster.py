@@ -56,9 +56,11 @@ def connected(spec: Spec) -> Iterator[None]:
                 logging_level=logging.ERROR,
                 object_store_memory=200_000_000,
             )
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises nothing more particular when a process of its own fails to start
         raise InfrastructureError(
-            f"no Ray: {error}", place=f"compute.address {address}", remedy="check it with tilth doctor"
+            f"no Ray: {error}",
+            place=f"compute.address {address}" if address else "Ray on this machine",
+            remedy=f"check it with tilth doctor, then: tilth resume {spec.output.uri}",
         ) from error
     try:
         yield

@@ -140,6 +140,7 @@ class Drive:
             )  # fmt: skip
             try:
                 self._stage("map", tasks, len(todo), work, ledger)
+                self._say_where(work.device, ledger)
                 return ledger
             except MicroBatchTooLarge:
                 if batch <= 16:
@@ -179,6 +180,11 @@ class Drive:
             sums = built.latest[tile.id].body.get("checksums", {})
             yield MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory)
 
+    def _say_where(self, device: str, ledger: Ledger) -> None:
+        on_cpu = sum(record.body.get("device") == "cpu" for record in ledger.latest.values())
+        if device != "cpu" and on_cpu:
+            self.say(f"map: {on_cpu} tiles were mapped on the CPU: torch found no {device} where Ray gave a GPU")
+
     def _let_go(self, ledger: Ledger, epoch: int) -> None:
         """Tiles that only an earlier plan had count as written no more: their files are pruned at the end."""
         mine = {tile.id for tile in self.plan.tiles}
@@ -191,8 +197,12 @@ class Drive:
             return
         self.say(f"{name}: {total} of {len(self.plan.tiles)} tiles")
         progress = Progress(name, total)
+        proven = total < len(self.plan.tiles) and any(r.state == "written" for r in ledger.latest.values())
         with executor_for(name, work, self.spec, total) as executor:
-            stream(tasks, executor, ledger, self.limits, progress=progress, stop=self._ending, tick=self.tick)
+            stream(
+                tasks, executor, ledger, self.limits, progress=progress, stop=self._ending, tick=self.tick,
+                proven=proven,
+            )  # fmt: skip
         ledger.compact(force=True)
         self.say(f"{name}: {progress.written} written, {progress.quarantined} quarantined, {progress.retried} retried")
 

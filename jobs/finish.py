@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -121,6 +122,7 @@ def _report(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: C
         "seconds": round(seconds, 1),
         "km2_per_hour": round(mapped / seconds * 3600, 3) if seconds else None,
         "bytes": _bytes(ledger, cube_ledger),
+        "devices": dict(Counter(r.body["device"] for r in records if "device" in r.body)),
         "model": {"name": card.name, "digest": model_digest(spec.model.uri), "accuracy": card.training.get("accuracy")},
         "inputs": list(plan.audit),
         "left_out": list(plan.left_out),

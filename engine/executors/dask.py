@@ -108,7 +108,7 @@ class DaskExecutor:
             self._quiet_since = time.monotonic()
         if time.monotonic() - self._quiet_since < _QUIET_S:
             return None
-        return f"no worker is ready: the Dask scheduler has none"
+        return "no worker is ready: the Dask scheduler has none"
 
     def _count(self) -> None:
         """Threads of all workers, asked for once a second; InfrastructureError once the scheduler has gone."""

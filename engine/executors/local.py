@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import Any
 
@@ -24,6 +25,7 @@ class LocalExecutor:
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         if not self._tasks:
+            time.sleep(timeout_s)
             return []
         task = self._tasks.popleft()
         return [Outcome(task, attempt(self._do, task))]

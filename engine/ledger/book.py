@@ -8,15 +8,14 @@ in the other. The highest ``seq`` of a tile wins, wherever it lies, so a record 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InfrastructureError
-from engine.ledger.record import Record
+from engine.ledger.record import Body, Record, body_text
 from engine.objects import Objects
 
 _COMPACT_FROM = 1000
@@ -92,7 +91,7 @@ class Ledger:
         for record in records:
             known = self.latest.get(record.tile)
             if known is None or record.seq >= known.seq:
-                self.latest[record.tile] = record
+                self.latest[record.tile] = _packed(record)
 
     def _covers(self, key: str) -> bool:
         tile, seq = key.removeprefix("records/").removesuffix(".json").rsplit(".", 1)
@@ -138,7 +137,7 @@ def _write_snapshot(records: Iterable[Record]) -> bytes:
             "key": [r.key for r in ordered],
             "state": [r.state for r in ordered],
             "epoch": pa.array([r.epoch for r in ordered], pa.int32()),
-            "body": [json.dumps(r.body, sort_keys=True, separators=(",", ":")) for r in ordered],
+            "body": [body_text(r.body) for r in ordered],
         }
     )
     sink = io.BytesIO()
@@ -146,7 +145,12 @@ def _write_snapshot(records: Iterable[Record]) -> bytes:
     return sink.getvalue()
 
 
-def _read_snapshot(data: bytes) -> list[Record]:
-    columns = pq.read_table(io.BytesIO(data)).to_pydict()
-    rows = zip(*(columns[name] for name in ("tile", "seq", "key", "state", "epoch", "body")), strict=True)
-    return [Record(tile, seq, key, state, epoch, json.loads(body)) for tile, seq, key, state, epoch, body in rows]
+def _read_snapshot(data: bytes) -> Iterator[Record]:
+    for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches():  # whole, it would be in memory twice
+        columns = [batch.column(name).to_pylist() for name in ("tile", "seq", "key", "state", "epoch", "body")]
+        for tile, seq, key, state, epoch, body in zip(*columns, strict=True):
+            yield Record(tile, seq, key, state, epoch, Body(body))
+
+
+def _packed(record: Record) -> Record:
+    return record if isinstance(record.body, Body) else replace(record, body=Body(body_text(record.body)))

@@ -7,6 +7,7 @@ killed halfway is finished by the next.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from pyproj import CRS
+from zarr.errors import ZarrUserWarning
 from zarr.storage import ObjectStore
 
 from engine.cube import sensor_of
@@ -52,7 +54,10 @@ def prepare(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayou
         labels = SENSOR_BANDS[sensor_of(layer)]
         _write_coordinate(root, f"{sensor_of(layer)}_band", np.array(labels, np.dtypes.StringDType()), {})
     _lengthen(root, distinct)
-    zarr.consolidate_metadata(store)
+    with warnings.catch_warnings():
+        # It warns that consolidated metadata is not in the Zarr 3 specification yet; xarray opens cubes faster by it.
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        zarr.consolidate_metadata(store)
     return layout
 
 

@@ -77,7 +77,7 @@ def _job(country: Country, out: Path, size: str) -> str:
             "thermal": {"catalog": catalog, "collection": "landsat-c2-l2-st"},
         },
         "cube": {"uri": str(out / "cube.zarr")},
-        "model": {"uri": str(out / "model"), "train": {"max_samples_per_class": 2000, "epochs": 25}},
+        "model": {"uri": str(out / "model"), "train": {"max_samples_per_class": 1000, "epochs": 20}},
         "labels": {"uri": str(country.labels[_YEAR]), "legend": str(country.legend_csv), "block_m": 600},
         "output": {"uri": str(out / "map")},
     }

@@ -3,8 +3,8 @@
 100,489 tiles, all built and mapped, their records in Parquet snapshots as a run leaves them (bodies with the checksums,
 sizes, step keys, counts and files of a season of 36 steps and three layers). Timed in a process of its own, by the
 driver's own methods: the cube's ledger loaded and every tile's key compared, the map's ledger loaded and every tile's
-key compared; both find nothing to do. Limit: 15 s. The plan, which has a limit of its own (``planning.py``), and the
-whole ``tilth resume`` with Ray's start, collection, mosaics and report are printed beside.
+key compared; both find nothing to do. Limit: 15 s. The plan has a limit of its own (``planning.py``) and is printed
+beside.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiles", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--whole", action="store_true", help="also time the whole `tilth resume`")
     parser.add_argument("--once", metavar="URI", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.once:
@@ -64,9 +63,6 @@ def main() -> None:
             print(f"  {part:<8}{statistics.median(run[part] for run in runs):8.2f}")
         judge("resume from the snapshots, median", statistics.median(run["total_s"] for run in runs), 15.0, "s ")
         print(f"  peak memory of that process: {max(run['peak_bytes'] for run in runs) / 1e9:.2f} GB")
-        if arguments.whole:
-            seconds, peak = fresh("jobs", "resume", uri, log=log)
-            print(f"  the whole `tilth resume`: {seconds:.1f} s, peak {peak.bytes / 1e9:.2f} GB of its process tree")
 
 
 def once(uri: str) -> dict[str, float]:

@@ -203,4 +203,3 @@ def _stump(recipe: Recipe) -> tuple[bytes, int]:
     x = (rng.random((200, recipe.steps * len(recipe.features))) + 0.1 * y[:, None]).astype(np.float32)
     forest = RandomForestClassifier(1, max_depth=1, random_state=1).fit(x, y)
     return forests.to_bytes(forest), forests.node_count(forest)
-

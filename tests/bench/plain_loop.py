@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 
 import shapely
 
@@ -55,13 +57,15 @@ def map_tasks(spec: Spec, plan: Plan, work: MapWork) -> list[MapTask]:
 
 
 @contextmanager
-def pool(work: MapWork, processes: int) -> Iterator[Callable[[Sequence[MapTask]], None]]:
-    """Processes that hold the model; the function given does tasks on them, each free process taking the next."""
-    with ProcessPoolExecutor(processes, get_context("spawn"), _open, (work,)) as executor:
-        yield lambda tasks: [None for _ in executor.map(_do, tasks)] and None
+def pool(work: MapWork, processes: int) -> Iterator[Callable[[Sequence[MapTask]], list[float]]]:
+    """Processes that hold the model; the function given does tasks on them, each free process taking the next, and
+    gives the moments they were done."""
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, _open, (work, spawn.Barrier(processes))) as executor:
+        yield lambda tasks: list(executor.map(_do, tasks))
 
 
-def _open(work: MapWork) -> None:
+def _open(work: MapWork, all_there: Barrier) -> None:
     global _tile
     os.environ["NUMBA_NUM_THREADS"] = "1"
     import torch
@@ -81,11 +85,13 @@ def _open(work: MapWork) -> None:
         publish_tile(task, work.layout, model.card, classes, work.output, output)
 
     _tile = tile
+    all_there.wait()
 
 
-def _do(task: MapTask) -> None:
+def _do(task: MapTask) -> float:
     assert _tile is not None
     _tile(task)
+    return time.monotonic()
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ def made_job(country: Country, place: Path) -> Job:
 
 @pytest.fixture(scope="session")
 def finished(country: Country, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A job that has built cube, model and map. Never change it: take ``copied_to`` or ``at`` for a place of your own."""
+    """A job that has built cube, model and map. Never change it: take ``copied_to`` or ``at`` for your own place."""
     job = made_job(country, tmp_path_factory.mktemp("finished"))
     job.submit()
     return job

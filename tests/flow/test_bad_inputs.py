@@ -21,7 +21,7 @@ CORNERS = {
     "r0001c0001": Place(80, 90, 80, 90),
 }
 """One corner of each tile of 42 pixels, too far from the others to be read for them."""
-CLOUD_SCL, CLOUD_QA = 9, 22280
+CLEAR_SCL, CLOUD_SCL, CLOUD_QA = 4, 9, 22280
 
 
 def on_archive(finished: Job, archive: Archive, place: Path) -> Job:
@@ -42,8 +42,10 @@ def test_broken_scenes_quarantine_their_tiles_and_mended_ones_are_finished_by_a_
     optical, radar = archive.of("sentinel-2-l2a")[3], archive.of("sentinel-1-rtc")[3]
     names = ("cut-short", "not-there", "not-placed", "elsewhere")
     with file_server(archive.root) as server:
-        for (tile, place), name in zip(CORNERS.items(), names, strict=True):
-            archive.add(radar if name == "not-placed" else optical, name, day="2024-05-20", place=place)
+        for day, (place, name) in enumerate(zip(CORNERS.values(), names, strict=True), start=20):
+            archive.add(radar if name == "not-placed" else optical, name, day=f"2024-05-{day}", place=place)
+        for name in ("cut-short", "not-there"):
+            archive.change(name, lambda scl: np.full_like(scl, CLEAR_SCL), "scl")  # or no band would be read
         archive.add(radar, "other-crs", day="2024-05-28", crs="EPSG:32630")
         for asset in archive.items["not-there"]["assets"].values():
             asset["href"] = f"{server.url}/{asset['href']}"
@@ -59,9 +61,8 @@ def test_broken_scenes_quarantine_their_tiles_and_mended_ones_are_finished_by_a_
 
         found = reasons(job)
         assert sorted(found) == sorted(CORNERS)[:3]
-        for tile, item, asset, what in zip(
-            sorted(found), names, ("nir", "green", "vh"), ("truncated or damaged", "not found", "no geotransform")
-        ):
+        assets, words = ("nir", "green", "vh"), ("truncated or damaged", "not found", "no geotransform")
+        for tile, item, asset, what in zip(sorted(found), names[:3], assets, words, strict=True):
             assert f"item {item}, asset {asset}" in found[tile] and what in found[tile]
             assert f"quarantined {tile}" in told.out
         report = job.report()

@@ -1,4 +1,4 @@
-"""The main job on real scenes: 640 m of Flanders in 2018, from the ready example, with Dask and Ray as a user has it."""
+"""The main job on real scenes: 640 m of Flanders in 2018, from the ready example, with Dask and Ray as it comes."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ def test_flanders_becomes_a_cube_of_34_steps_a_model_of_13_features_and_a_map_wi
         assert source.bounds.left <= box[0] + 1 and source.bounds.bottom <= box[1] + 1
         assert source.bounds.right >= box[2] - 1 and source.bounds.top >= box[3] - 1
         window = rasterio.windows.from_bounds(*labels.bounds, transform=source.transform)
-        rows, cols = (slice(round(o), round(o) + n) for o, n in zip((window.row_off, window.col_off), codes.shape))
+        y0, x0 = round(window.row_off), round(window.col_off)
+        on_labels = (slice(y0, y0 + codes.shape[0]), slice(x0, x0 + codes.shape[1]))
     assert 0.97 < (classes != 255).mean() <= 1, "the whole area has a class"
-    mapped = np.array([entry.code for entry in card.classes] + [0] * (256 - len(card.classes)))[classes[rows, cols]]
+    mapped = np.array([entry.code for entry in card.classes] + [0] * (256 - len(card.classes)))[classes[on_labels]]
     known = np.isin(codes, [entry.code for entry in card.classes])
     agreement = float((mapped == codes)[known].mean())
     print(f"\nFlanders 2018: kappa {kappa:.3f} on held-out blocks; the map agrees with {agreement:.1%} of all labels")

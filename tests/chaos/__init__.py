@@ -1,0 +1,1 @@
+"""Runs whose processes are killed, and what must hold in the end."""

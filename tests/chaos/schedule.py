@@ -1,0 +1,160 @@
+"""A seeded schedule of SIGKILLs, carried out on a run until the run is done."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from tests.chaos.runs import Driver, Place, command_of, stamps, tilth, wait_for
+
+Victim = Literal["driver", "machine", "dask worker", "ray actor", "raylet"]
+Stage = Literal["cube", "train", "map", "finish"]
+_NEAR_S = 0.25
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Who is killed and when: a random moment after ``stage`` holds about so many records.
+
+    ``machine``: the driver and all below it at once, as when the power fails, at a moment when a tile has files in
+    place and no record yet.
+    """
+
+    victim: Victim
+    stage: Stage
+    after: int = 0
+
+
+SCHEDULE = (
+    Kill("dask worker", "cube", 3),
+    Kill("dask worker", "cube", 8),
+    Kill("machine", "cube", 13),
+    Kill("dask worker", "cube", 17),
+    Kill("driver", "cube", 23),
+    Kill("driver", "train"),
+    Kill("ray actor", "map", 3),
+    Kill("ray actor", "map", 8),
+    Kill("machine", "map", 13),
+    Kill("raylet", "map"),
+    Kill("ray actor", "map", 17),
+    Kill("driver", "finish"),
+)
+"""No more than two workers in one driver's life: a tile that goes down with three is rightly set aside. The raylet goes
+while the actors start: those that work already would be done with tiles as small as these before Ray missed it."""
+
+
+@dataclass
+class Chaos:
+    """Carries out a schedule on a run."""
+
+    place: Place
+    seed: int
+    killed: Counter[str] = field(default_factory=Counter)
+    lives: int = 0
+    written_again: set[Path] = field(default_factory=set)
+    """Files of committed tiles that were written once more."""
+    left_behind: list[str] = field(default_factory=list)
+    """Processes that outlived their driver."""
+
+    def __post_init__(self) -> None:
+        self._draw = random.Random(self.seed)
+        self._stamps: dict[Path, tuple[int, int]] = {}
+
+    def carry_out(self, schedule: Sequence[Kill]) -> None:
+        """Kill after kill, with a resume whenever the driver is gone; then let the run come to its end."""
+        pending = deque(schedule)
+        code = -1
+        while code != 0:
+            with self._driver() as driver:
+                while pending and driver.process.poll() is None:
+                    self._strike(driver, pending[0])
+                    pending.popleft()
+                code = driver.ended()
+                assert code in (0, 4, -signal.SIGKILL), f"exit code {code}:\n{driver.told()}"
+                if not driver.leaves_nobody():
+                    self.left_behind += [command_of(one) for one in driver.family if one.is_running()]
+            self._note_committed()
+        assert not pending, f"the run ended before {pending[0]}"
+
+    @contextmanager
+    def _driver(self) -> Iterator[Driver]:
+        self.lives += 1
+        started = (self.place.root / "map" / "_tilth" / "run.json").exists()
+        words = ("resume", self.place.map) if started else ("submit", str(self.place.job))
+        with tilth(self.place.root / f"life-{self.lives}.log", *words) as driver:
+            yield driver
+
+    def _strike(self, driver: Driver, kill: Kill) -> None:
+        """Wait for the moment, then kill."""
+        after = kill.after + self._draw.randrange(3) if kill.after else 0
+        came = wait_for(driver, lambda: self._is_due(driver, kill, after))
+        assert came, f"the run ended before {kill}:\n{driver.told()}"
+        if kill.victim == "machine":
+            self._power_failure(driver, kill.stage)
+        else:
+            time.sleep(self._draw.uniform(0, _NEAR_S))
+            self._choose(driver, kill.victim).kill()
+        self.killed[kill.victim] += 1
+        if kill.victim in ("driver", "machine"):
+            driver.process.wait()
+        elif kill.victim == "raylet":
+            code = driver.ended()
+            assert code == 4 and "resume" in driver.told(), f"exit code {code}:\n{driver.told()}"
+        self._note_committed()
+
+    def _is_due(self, driver: Driver, kill: Kill, after: int) -> bool:
+        if kill.stage == "train":
+            return "model: training" in driver.told()
+        if kill.stage == "finish":
+            return "map: " in driver.told() and "written" in driver.told().split("map: ")[-1]
+        return self.place.count(kill.stage) >= after and bool(self._candidates(driver, kill.victim))
+
+    def _candidates(self, driver: Driver, victim: Victim) -> list[psutil.Process]:
+        if victim == "dask worker":
+            return driver.dask_workers()
+        if victim == "ray actor":
+            return driver.ray_actors()
+        if victim == "raylet":
+            return driver.raylets() if driver.ray_actors() else []
+        return [psutil.Process(driver.process.pid)]
+
+    def _choose(self, driver: Driver, victim: Victim) -> psutil.Process:
+        return self._draw.choice(sorted(self._candidates(driver, victim), key=lambda one: one.pid))
+
+    def _power_failure(self, driver: Driver, stage: Stage) -> None:
+        """Hold the machine still until it is caught with a tile half written, then kill all there is."""
+        deadline = time.monotonic() + 60
+        while True:
+            assert driver.process.poll() is None and time.monotonic() < deadline, f"never caught:\n{driver.told()}"
+            held = [*self._candidates(driver, "driver"), *driver.below()]
+            for one in held:
+                with suppress(psutil.NoSuchProcess):
+                    one.suspend()
+            if self.place.torn(stage):
+                break
+            for one in reversed(held):
+                with suppress(psutil.NoSuchProcess):
+                    one.resume()
+            time.sleep(self._draw.uniform(0.001, 0.02))
+        for one in held:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(held[1:], timeout=10)
+        assert self.place.torn(stage)
+
+    def _note_committed(self) -> None:
+        """Remember the files that records vouch for, and those of them that are no longer the very files they were."""
+        for stage in ("cube", "map"):
+            for record in self.place.records(stage).values():
+                now = stamps(self.place.files(record))
+                self.written_again |= {path for path, stamp in now.items() if self._stamps.get(path, stamp) != stamp}
+                self._stamps |= now

@@ -1,0 +1,82 @@
+"""A job handed over to a Ray cluster: it runs on its own, and is followed, left alone and stopped from outside."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobSubmissionClient
+
+from tests.chaos.runs import TILES, Place, cluster_environment, run_to_end, tilth, wait_for
+from tests.servers.process import wait_until
+from tests.servers.rays import Nodes
+
+ENDS = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+def told(log: Path, *words: str) -> str:
+    """What a command says that must succeed."""
+    return run_to_end(log, *words, env=cluster_environment())
+
+
+def state(place: Place, log: Path) -> dict[str, Any]:
+    """``tilth status`` as data."""
+    return dict(json.loads(told(log, "status", place.map, "--json")))
+
+
+def handed_over(place: Place, cluster: Nodes, log: Path) -> str:
+    """Submit a job and return; its id."""
+    said = told(log, "submit", str(place.job), "--address", cluster.dashboard, "--detach")
+    found = re.search(r"job (\S+) runs on", said)
+    assert found, said
+    return found[1]
+
+
+def how_it_ended(cluster: Nodes, job: str) -> str:
+    client = JobSubmissionClient(cluster.dashboard)
+    wait_until(lambda: client.get_job_status(job).value in ENDS, 120, f"the end of job {job}", 0.25)
+    return str(client.get_job_status(job).value)
+
+
+def test_a_detached_job_runs_on_and_is_followed_by_status_and_watch(
+    copied: Place, undisturbed: Place, cluster: Nodes, tmp_path: Path
+) -> None:
+    job = handed_over(copied, cluster, tmp_path / "submit")
+    assert copied.count("map") < TILES, "submit came back only after the job was done"
+    wait_until(lambda: copied.count("map") >= 1, 120, "the first tile")
+    now = state(copied, tmp_path / "status")
+    assert now["finished"] or now["driver"] is not None
+    told(tmp_path / "watch", "watch", copied.map)
+    assert how_it_ended(cluster, job) == "SUCCEEDED"
+    after = state(copied, tmp_path / "after")
+    assert after["finished"] and after["driver"] is None and after["tiles"]["map"] == {"written": TILES}
+    assert copied.published() == undisturbed.published()
+
+
+def test_ctrl_c_while_watching_detaches_and_the_job_runs_on(
+    copied: Place, undisturbed: Place, cluster: Nodes, tmp_path: Path
+) -> None:
+    words = ("submit", str(copied.job), "--address", cluster.dashboard, "--wait")
+    with tilth(tmp_path / "log", *words, env=cluster_environment()) as watching:
+        assert wait_for(watching, lambda: "it goes on without this process" in watching.told())
+        time.sleep(2)
+        watching.signal_group(signal.SIGINT)
+        assert watching.ended(30) == 0, watching.told()
+        assert "the run goes on" in watching.told()
+    wait_until(lambda: state(copied, tmp_path / "status")["finished"], 120, "the report", 1)
+    assert copied.published() == undisturbed.published()
+
+
+def test_cancel_drains_a_job_on_the_cluster_and_watch_tells_so(copied: Place, cluster: Nodes, tmp_path: Path) -> None:
+    job = handed_over(copied, cluster, tmp_path / "submit")
+    told(tmp_path / "cancel", "cancel", copied.map)
+    with tilth(tmp_path / "watch", "watch", copied.map, env=cluster_environment()) as watching:
+        assert watching.ended() == 130, watching.told()
+    assert how_it_ended(cluster, job) == "FAILED"  # Ray knows no third way to end
+    now = state(copied, tmp_path / "status")
+    assert not now["finished"] and now["driver"] is None
+    assert not copied.torn("map")

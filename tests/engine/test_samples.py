@@ -1,0 +1,180 @@
+"""Labels from rasters and polygons: which pixels, in which block, by which name; and what is wrong with a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from engine.errors import InputError
+from engine.samples import LabelOptions, Labels, joined, read_legend, take
+from engine.types import FeatureBlock, Window
+from tests.engine.made_scenes import CRS, LEFT, TOP, made_grid, write_raster
+
+GRID = made_grid(40, 40, 16)
+WHOLE = Window(0, 40, 0, 40)
+
+
+def labels(uri: Path | str, **options: Any) -> Labels:
+    block_m = options.pop("block_m", 100.0)
+    return Labels(LabelOptions(uri=str(uri), **options), GRID, block_m)
+
+
+def polygon(x0: float, y0: float, x1: float, y1: float) -> shapely.Geometry:
+    """Box in metres from the grid's upper left corner."""
+    return shapely.box(LEFT + x0, TOP - y1, LEFT + x1, TOP - y0)
+
+
+def write_parcels(path: Path, shapes: list[Any], codes: list[Any], crs: str | None = CRS) -> Path:
+    frame = gpd.GeoDataFrame({"crop_code": codes}, geometry=shapes, crs=crs)
+    frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_file(path)
+    return path
+
+
+def test_a_raster_gives_codes_where_it_lies_and_blocks_by_place(tmp_path: Path) -> None:
+    codes = np.random.default_rng(1).integers(0, 4, (30, 30), dtype=np.uint16)
+    path = write_raster(tmp_path / "labels.tif", codes)
+    held, block = labels(path, ignore=(0, 2)).read(WHOLE)
+    expected = np.zeros((40, 40), int)
+    expected[:30, :30] = np.where(codes == 2, 0, codes)
+    np.testing.assert_array_equal(held, expected)
+    for y in range(0, 40, 7):
+        for x in range(0, 40, 7):
+            same = (block == block[y, x]).nonzero()
+            assert {v // 10 for v in same[0]} == {y // 10} and {v // 10 for v in same[1]} == {x // 10}
+
+
+def test_a_block_outlives_the_area_it_was_seen_in(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "labels.tif", np.ones((60, 60), np.uint8))
+    other = Labels(LabelOptions(uri=str(path)), made_grid(80, 80, 32), 100.0)
+    for window in (Window(3, 17, 20, 31), Window(0, 1, 39, 40)):
+        np.testing.assert_array_equal(labels(path).read(window)[1], other.read(window)[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "crs"),
+    [
+        ("p.parquet", CRS),
+        ("p.parquet", "EPSG:3035"),
+        ("p.gpkg", CRS),
+        ("p.gpkg", "EPSG:4326"),
+        ("p.geojson", "EPSG:4326"),
+    ],
+)
+def test_polygons_of_any_format_and_crs_are_burnt_by_pixel_centre(tmp_path: Path, name: str, crs: str) -> None:
+    shapes = gpd.GeoSeries([polygon(10, 10, 60, 40), polygon(100, 20, 196, 300)], crs=CRS).to_crs(crs)
+    codes, _ = labels(write_parcels(tmp_path / name, list(shapes), [1200, 1110], crs)).read(WHOLE)
+    expected = np.zeros((40, 40), int)
+    expected[1:4, 1:6] = 1200
+    expected[2:30, 10:20] = 1110
+    np.testing.assert_array_equal(codes, expected)
+
+
+def test_a_parcel_lies_whole_in_the_block_of_its_representative_point(tmp_path: Path) -> None:
+    long, left, right = polygon(10, 10, 390, 30), polygon(20, 200, 80, 280), polygon(320, 200, 380, 280)
+    path = write_parcels(tmp_path / "p.parquet", [long, left, right], [1, 2, 3])
+    codes, block = labels(path).read(WHOLE)
+    assert len(np.unique(block[codes == 1])) == 1, "a parcel was torn over blocks"
+    assert len({block[codes == c][0] for c in (1, 2, 3)}) == 3
+    for window in (Window(0, 16, 0, 16), Window(0, 3, 30, 40), Window(17, 40, 5, 40)):
+        y0, y1, x0, x1 = window
+        part, part_block = labels(path).read(window)
+        np.testing.assert_array_equal(part, codes[y0:y1, x0:x1])
+        seen = part != 0
+        np.testing.assert_array_equal(part_block[seen], block[y0:y1, x0:x1][seen])
+
+
+def test_where_no_parcel_lies_nothing_is_labelled_and_ignored_codes_are_left_out(tmp_path: Path) -> None:
+    path = write_parcels(tmp_path / "p.parquet", [polygon(0, 0, 50, 50), polygon(100, 0, 150, 50)], [5, 9])
+    assert not labels(path).read(Window(20, 30, 20, 30))[0].any()
+    assert set(np.unique(labels(path, ignore=(9,)).read(WHOLE)[0])) == {0, 5}
+
+
+def test_a_parcel_without_geometry_or_code_is_passed_over(tmp_path: Path) -> None:
+    shapes = [polygon(0, 0, 50, 50), None, shapely.Polygon(), polygon(100, 0, 150, 50)]
+    path = write_parcels(tmp_path / "p.parquet", shapes, [5.0, 6.0, 7.0, None])
+    assert set(np.unique(labels(path).read(WHOLE)[0])) == {0, 5}
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (lambda p: None, r"cannot be read"),
+        (lambda p: p.write_bytes(b"PAR1 not really"), r"cannot be read"),
+        (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], [1], None), r"no CRS"),
+        (lambda p: gpd.GeoDataFrame({"kind": [1]}, geometry=[polygon(0, 0, 9, 9)], crs=CRS).to_parquet(p),
+         r"columns \['kind'.*labels\.column"),
+        (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], ["maize"]), r"crop_code.*integer"),
+    ],
+)  # fmt: skip
+def test_a_wrong_parcel_file_is_refused_with_what_is_wrong(tmp_path: Path, write: Any, words: str) -> None:
+    path = tmp_path / "p.parquet"
+    write(path)
+    with pytest.raises(InputError, match=words) as told:
+        labels(path)
+    assert str(path) in str(told.value)
+
+
+def test_a_label_raster_that_is_gone_or_torn_is_refused(tmp_path: Path) -> None:
+    torn = tmp_path / "torn.tif"
+    torn.write_bytes(write_raster(tmp_path / "whole.tif", np.ones((300, 300), np.uint8)).read_bytes()[:400])
+    for path in (tmp_path / "gone.tif", torn):
+        with pytest.raises(InputError, match="cannot be read") as told:
+            labels(path).read(WHOLE)
+        assert str(path) in str(told.value)
+
+
+def test_only_labelled_and_seen_pixels_are_taken_with_their_place_on_the_grid() -> None:
+    window = Window(16, 20, 32, 37)
+    x = np.arange(3 * 2 * 20, dtype=np.float32).reshape(3, 2, 4, 5)
+    valid = np.ones((4, 5), bool)
+    valid[0, 0] = False
+    codes = np.array([[1, 0, 2, 0, 0], [0] * 5, [0] * 5, [0, 0, 0, 0, 7]], np.int32)
+    taken = take(FeatureBlock(x, valid), codes, np.full((4, 5), 9), window, seed=1)
+    assert (taken.y.tolist(), taken.row.tolist(), taken.col.tolist()) == ([2, 7], [16, 19], [34, 36])
+    np.testing.assert_array_equal(taken.x, np.stack([x[:, :, 0, 2], x[:, :, 3, 4]]))
+    both = joined([taken, taken])
+    assert both.y.tolist() == [2, 7, 2, 7] and both.x.shape == (4, 3, 2)
+
+
+def test_a_large_tile_is_sampled_and_the_same_pixels_every_time() -> None:
+    window, side = Window(0, 200, 0, 200), 200
+    features = FeatureBlock(np.zeros((1, 1, side, side), np.float32), np.ones((side, side), bool))
+    codes, block = np.ones((side, side), np.int32), np.zeros((side, side), np.int64)
+    first, again = (take(features, codes, block, window, seed=3) for _ in range(2))
+    assert len(first.y) == 20_000
+    np.testing.assert_array_equal(first.row * side + first.col, again.row * side + again.col)
+    assert (np.diff(first.row.astype(int) * side + first.col) > 0).all(), "not in order, or one twice"
+    moved = take(features, codes, block, Window(200, 400, 0, 200), seed=3)
+    assert (moved.row - 200 != first.row).any()
+
+
+def test_a_legend_gives_names_and_colours_and_only_crops_where_it_says_kinds(tmp_path: Path) -> None:
+    path = tmp_path / "legend.csv"
+    path.write_text("code,name,kind,colour\n0,none,CT,\n1200,maize,CT,#ffd400\n7,road,LC,#000000\n1110,wheat,CT,\n")
+    legend = read_legend(str(path), np.zeros(0, np.int32))
+    assert legend.names == {1200: "maize", 1110: "wheat"} and legend.colours == {1200: "#ffd400"}
+    assert read_legend(None, np.array([0, 3, 3, 8], np.int32)).names == {3: "class 3", 8: "class 8"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot be read"),
+        ("", "cannot be read"),
+        ("value,label\n1,maize\n", "add.*code.*name"),
+        ("code,name\nmaize,1\n", "code.*integer"),
+        ("code,name\n1,maize\n1,wheat\n", "twice"),
+    ],
+)
+def test_a_wrong_legend_is_refused_with_what_is_wrong(tmp_path: Path, text: str | None, words: str) -> None:
+    path = tmp_path / "legend.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=rf"(?s){words}") as told:
+        read_legend(str(path), np.zeros(0, np.int32))
+    assert str(path) in str(told.value)
