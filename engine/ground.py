@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
-import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 
-from engine.errors import InputError
+from engine.errors import InputError, TileError
 from engine.grid import area_mask
 from engine.objects import absolute, file_digest
-from engine.read import Patch, gdal_settings, read_patch
-from engine.signing import gdal_path
+from engine.read import Patch, patiently, read_patch
 from engine.types import Grid, Options, Window
+
+T = TypeVar("T")
 
 
 class MaskOptions(Options):
@@ -43,13 +45,20 @@ class Ground:
 
 
 def read_raster(uri: str, grid: Grid, window: Window) -> Patch | None:
-    """The patch of a raster a person named (mask, labels), local, ``s3://`` or ``https://``; InputError if it fails."""
+    """The patch of a raster a person named (mask, labels)."""
+    return read_named(uri, lambda path: read_patch(path, grid, window))
+
+
+def read_named(uri: str, read: Callable[[str], T]) -> T:
+    """What ``read`` gives of a raster a person named, local, ``s3://`` or ``https://``; it is called with GDAL's path.
+
+    InputError where it is missing or damaged, InfrastructureError where trying again may help.
+    """
     try:
-        with rasterio.Env(**gdal_settings()):
-            return read_patch(gdal_path(absolute(uri)), grid, window)
-    except (RasterioError, OSError, ValueError) as error:
+        return patiently(absolute(uri), uri, read)
+    except TileError as error:
         raise InputError(
-            f"cannot be read: {error}", expected="a raster with CRS and geotransform", place=uri, remedy="check the uri"
+            error.value, expected="a raster with CRS and geotransform", place=uri, remedy="check the uri"
         ) from error
 
 

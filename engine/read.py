@@ -12,9 +12,10 @@ import os
 import random
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
@@ -26,6 +27,8 @@ from rasterio.windows import Window as SourceWindow
 from engine.errors import InfrastructureError, TileError
 from engine.signing import Links
 from engine.types import Grid, Item, Window
+
+T = TypeVar("T")
 
 _TRIES, _TRIES_DAMAGED = 4, 6
 """Half of a body and half of a file look alike, and only the first passes: what seems damaged is tried longer."""
@@ -107,30 +110,39 @@ class SceneReader:
                 place=f"item {item.id}",
                 remedy="name it under inputs.*.assets, or drop the item from the catalogue",
             )
-        asset = item.assets[band]
-        place = f"item {item.id}, asset {band} ({asset.href})"
-        refused = False
-        for attempt in range(_TRIES_DAMAGED):
-            path = self.links.open_path(asset.href, item.sign, renew=refused)
-            try:
-                return self._read(path, window, margin, fresh=attempt > 0)
-            except (RasterioError, OSError, ValueError) as error:
-                text = _whole_text(error, path, asset.href)
-                told = _tell(text, place, definite=_is_definite(error, asset.href), tries=attempt + 1)
-                if told is not None:
-                    raise told from error
-                refused = _REFUSED.search(text) is not None
-                time.sleep(random.uniform(0.5, 1.0) * min(0.3 * 2**attempt, 2.0))
-        raise AssertionError("the last attempt returns or raises")
-
-    def _read(self, path: str, window: Window, margin: int, fresh: bool) -> Patch | None:
-        # After a failure, what GDAL remembers of the file may be the damaged half.
-        extra = {"CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/"} if fresh else {}
-        with rasterio.Env(**gdal_settings(), **extra):
-            patch = read_patch(path, self.grid, window, margin)
+        href = item.assets[band].href
+        place = f"item {item.id}, asset {band} ({href})"
+        patch = patiently(
+            href, place, lambda path: read_patch(path, self.grid, window, margin), links=self.links, sign=item.sign
+        )
         self.reads += 1
         self.bytes_read += patch.values.nbytes if patch else 0
         return patch
+
+
+def patiently(
+    href: str, place: str, read: Callable[[str], T], *, links: Links | None = None, sign: str | None = None
+) -> T:
+    """What ``read`` gives of the raster at ``href``, tried again while that may help; it is called with GDAL's path.
+
+    Raises TileError for what is missing or damaged, InfrastructureError for what may pass; both name ``place``.
+    """
+    links, refused = links or Links(), False
+    for attempt in range(_TRIES_DAMAGED):
+        path = links.open_path(href, sign, renew=refused)
+        # After a failure, what GDAL remembers of the file may be the damaged half.
+        extra = {"CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/"} if attempt else {}
+        try:
+            with rasterio.Env(**gdal_settings(), **extra):
+                return read(path)
+        except (RasterioError, OSError, ValueError) as error:
+            text = _whole_text(error, path, href)
+            told = _tell(text, place, definite=_is_definite(error, href), tries=attempt + 1)
+            if told is not None:
+                raise told from error
+            refused = _REFUSED.search(text) is not None
+            time.sleep(random.uniform(0.5, 1.0) * min(0.3 * 2**attempt, 2.0))
+    raise AssertionError("the last attempt returns or raises")
 
 
 def read_patch(path: str, grid: Grid, window: Window, margin: int = 0) -> Patch | None:

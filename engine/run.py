@@ -94,9 +94,10 @@ def stream(
 ) -> None:
     """Run every task to a record. ``stop`` is asked about once a second: an error it returns drains the loop (nothing
     new is started, what is under way is committed) and is then raised. ``tick`` is told of progress as often.
-    ``proven``: tiles of this stage are done already, so that the first ones now failing alike tell nothing of the job.
+    ``proven``: tiles of this stage are done already, so that the first ones now failing alike tell nothing of the
+    job, and its micro-batch is settled.
     """
-    loop = _Loop(iter(tasks), executor, ledger, limits, progress)
+    loop = _Loop(iter(tasks), executor, ledger, limits, progress, proven)
     ending: TilthError | None = None
     next_tick = 0.0
     while loop.unfinished() and not (ending and not loop.in_flight):
@@ -124,6 +125,7 @@ class _Loop:
     ledger: Ledger
     limits: Limits
     progress: Progress
+    proven: bool
     queue: deque[Task] = field(default_factory=deque)
     """The next task, and those to be tried again."""
     in_flight: dict[str, int] = field(default_factory=dict)
@@ -159,7 +161,7 @@ class _Loop:
             self._finished(None)
             self.progress.written += 1
             self._add_times(result)
-        elif result.kind == "memory" and self.progress.written == 0:
+        elif result.kind == "memory" and self.progress.written == 0 and not self.proven:
             raise MicroBatchTooLarge(result.reason, place=f"tile {task.tile.id}")
         else:
             self._failed(task, result)

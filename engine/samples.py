@@ -12,6 +12,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import rasterio
+import shapely
 from numpy.typing import NDArray
 from pydantic import Field
 from rasterio.features import rasterize
@@ -164,7 +165,8 @@ def _read_parcels(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoD
         )
     if frame.crs is None:
         raise InputError("the polygons have no CRS", place=options.uri, remedy="write it into the file")
-    frame = frame[frame[options.column].notna() & frame.geometry.notna() & ~frame.geometry.is_empty]
+    shapes = frame.geometry.to_numpy()
+    frame = frame[frame[options.column].notna() & ~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)]
     codes = _integers(frame[options.column], options.column, options.uri)
     frame, codes = frame[~codes.isin(options.ignore)].to_crs(grid.crs), codes[~codes.isin(options.ignore)]
     points = frame.geometry.representative_point()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,18 +46,19 @@ def connected(spec: Spec) -> Iterator[None]:
         return
     address = spec.compute.address
     try:
-        if joins_cluster(spec):
-            joined = address if address and not address.startswith("http") else "auto"
-            ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            workers = spec.compute.workers.max or len(os.sched_getaffinity(0))
-            ray.init(
-                num_cpus=max(1, round(workers * spec.compute.cpus_per_worker)),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=200_000_000,
-            )
+        with _signals_kept():
+            if joins_cluster(spec):
+                joined = address if address and not address.startswith("http") else "auto"
+                ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                workers = spec.compute.workers.max or len(os.sched_getaffinity(0))
+                ray.init(
+                    num_cpus=max(1, round(workers * spec.compute.cpus_per_worker)),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=200_000_000,
+                )
     except Exception as error:  # Ray raises nothing more particular when a process of its own fails to start
         raise InfrastructureError(
             f"no Ray: {error}",
@@ -66,6 +69,20 @@ def connected(spec: Spec) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, and ends the process on it: give it back to whoever drains the run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def hand_over(spec: Spec, address: str, changes: Sequence[str] = ()) -> str:

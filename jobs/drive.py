@@ -229,6 +229,13 @@ def checked_card(spec: Spec) -> Card:
             place=spec.model.uri,
             remedy="add the input, or use a model without it",
         )
+    if card.halo:
+        raise InputError(
+            f"the model looks {card.halo} pixels beyond the one it classifies",
+            expected="a model of single pixels",
+            place=spec.model.uri,
+            remedy="models that look at neighbours are not streamed yet; use a TempCNN or a forest",
+        )
     for name in ("steps", "step_days", "season_start"):
         if getattr(recipe, name) != getattr(mine, name):
             raise InputError(

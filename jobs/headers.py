@@ -15,9 +15,8 @@ import rasterio
 from rasterio.warp import transform_bounds
 
 from engine.errors import InputError
+from engine.ground import read_named
 from engine.objects import absolute
-from engine.read import gdal_settings
-from engine.signing import gdal_path
 from engine.types import Grid, Window
 
 Box = tuple[float, float, float, float]
@@ -29,10 +28,16 @@ _SOME = 1000
 
 def raster_box(uri: str, grid: Grid) -> Box:
     """Bounds of a raster in the grid's CRS; only its header is read."""
-    with rasterio.Env(**gdal_settings()), rasterio.open(gdal_path(absolute(uri))) as source:
-        if source.crs is None:
-            raise InputError("the raster says no CRS", expected="a CRS and a geotransform", remedy="gdal_edit -a_srs")
-        return transform_bounds(source.crs, grid.crs, *source.bounds)
+
+    def box(path: str) -> Box:
+        with rasterio.open(path) as source:
+            if source.crs is None:
+                raise InputError(
+                    "the raster says no CRS", expected="a CRS and a geotransform", remedy="gdal_edit -a_srs"
+                )
+            return transform_bounds(source.crs, grid.crs, *source.bounds)
+
+    return read_named(uri, box)
 
 
 def polygon_box(uri: str, column: str, grid: Grid) -> Box | None:

@@ -11,12 +11,9 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
-from engine.ground import read_raster
+from engine.ground import read_named, read_raster
 from engine.models import Card
-from engine.objects import absolute
 from engine.output import NODATA
-from engine.read import gdal_settings
-from engine.signing import gdal_path
 from engine.types import Grid, Window
 
 _MOST_PX = 1200
@@ -24,8 +21,11 @@ _MOST_PX = 1200
 
 def open_map(uri: str, product: str) -> tuple[NDArray[np.uint8], int]:
     """The whole map of one product through its mosaic index, decimated to at most 1200 px a side, and the factor."""
-    path = gdal_path(f"{absolute(uri)}/{product}.gti.gpkg")
-    with rasterio.Env(**gdal_settings()), rasterio.open(path) as source:
+    return read_named(f"{uri}/{product}.gti.gpkg", _decimated)
+
+
+def _decimated(path: str) -> tuple[NDArray[np.uint8], int]:
+    with rasterio.open(path) as source:
         factor = max(1, -(-max(source.shape) // _MOST_PX))
         shape = (-(-source.height // factor), -(-source.width // factor))
         return source.read(1, out_shape=shape, resampling=Resampling.nearest), factor

@@ -60,8 +60,8 @@ def attempt(do: Callable[[Any], Record], task: Any) -> Record | Failure:
         return Failure("tile", str(error), f"{error.value.split(':')[0]}; {error.remedy}")
     except InfrastructureError as error:
         return Failure("infrastructure", str(error))
-    except (MicroBatchTooLarge, MemoryError) as error:
-        return Failure("memory", str(error) or "out of memory", "memory")
+    except MicroBatchTooLarge as error:
+        return Failure("memory", str(error), "memory")
     except TilthError as error:
         return Failure("unknown", str(error), f"{type(error).__name__}: {error.value.split(':')[0]}")
     except Exception as error:

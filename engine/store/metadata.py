@@ -9,22 +9,26 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from pyproj import CRS
+from zarr.abc.buffer import Buffer
+from zarr.core.buffer import default_buffer_prototype
 from zarr.errors import ZarrUserWarning
-from zarr.storage import ObjectStore
+from zarr.storage import MemoryStore
 
-from engine.cube import sensor_of
+from engine.cube import LayerName, sensor_of
 from engine.errors import InputError
 from engine.objects import Objects
 from engine.store.layout import CHUNK_STEPS, CubeLayout, arrays_of
 from engine.types import SENSOR_BANDS, Axis, Grid
 
+_PARALLEL = 16
 _EPOCH = np.datetime64("1970-01-01T00:00:00")
 
 
@@ -33,10 +37,13 @@ def prepare(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayou
 
     Raises InputError where the uri holds a cube of another grid, season start or step.
     """
-    store = ObjectStore(objects.obstore)
+    held = _held(objects, axes)
+    # Zarr works on a copy in memory: the store is asked, and written to, by nobody but ``objects``, which is patient.
+    copy: dict[str, Buffer] = {key: default_buffer_prototype().buffer.from_bytes(data) for key, data in held.items()}
+    store = MemoryStore(copy)
     layout = CubeLayout(grid, dict(axes), {name: _room(objects, name, axis) for name, axis in axes.items()})
     distinct = {axis.name: axis for axis in axes.values()}
-    if objects.find("zarr.json") is None:
+    if "zarr.json" not in held:
         root = zarr.create_group(store, attributes=_root_attributes(grid))
     else:
         root = zarr.open_group(store, mode="r+", use_consolidated=False)
@@ -58,7 +65,29 @@ def prepare(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayou
         # It warns that consolidated metadata is not in the Zarr 3 specification yet; xarray opens cubes faster by it.
         warnings.simplefilter("ignore", ZarrUserWarning)
         zarr.consolidate_metadata(store)
+    made = {key: buffer.to_bytes() for key, buffer in copy.items()}
+    for key in sorted(made, key=lambda key: (key == "zarr.json", key)):  # the root last: it lists all the others
+        if made[key] != held.get(key):
+            objects.put(key, made[key])
     return layout
+
+
+def _held(objects: Objects, axes: Mapping[str, Axis]) -> dict[str, bytes]:
+    """Every array's metadata that the cube has, and the values of the small ones. Not listed: shards are many."""
+    layers = [array for layer in get_args(LayerName) for array in (layer, f"{layer}_count")]
+    held = _found(objects, ["zarr.json", *(f"{name}/zarr.json" for name in layers)])
+    documents = [json.loads(data) for key, data in held.items() if key != "zarr.json"]
+    times = {document["dimension_names"][0] for document in documents} | {axis.name for axis in axes.values()}
+    flat = [*times, "x", "y", *(f"{sensor}_band" for sensor in SENSOR_BANDS)]
+    values = [*(f"{name}/c/0" for name in flat), *(f"{name}_bounds/c/0/0" for name in times), "spatial_ref/c"]
+    headers = [f"{key.split('/')[0]}/zarr.json" for key in values]
+    return held | _found(objects, [*headers, *values])
+
+
+def _found(objects: Objects, keys: Sequence[str]) -> dict[str, bytes]:
+    """Those of the objects that are there."""
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        return {key: data for key, data in zip(keys, pool.map(objects.find, keys), strict=True) if data is not None}
 
 
 def _room(objects: Objects, name: str, axis: Axis) -> int:

@@ -194,6 +194,10 @@ def _network(recipe: Recipe) -> tuple[bytes, int]:
 
     torch.manual_seed(5)
     network = networks.TempCNN(recipe.steps, len(recipe.features), CLASSES)
+    with torch.no_grad():  # so that every class wins somewhere
+        network.eval().out.weight.mul_(40)
+        ramp = torch.linspace(0, 1, 200 * recipe.steps * len(recipe.features))
+        network.out.bias.sub_(network(ramp.view(200, recipe.steps, -1)).mean(0))
     return networks.to_bytes(network), networks.parameter_count(network)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.demo.country import Country, CountryOptions, write_country
-from tests.chaos.runs import TILES, Place, run_to_end, write_job
+from jobs.demo.country import Country
+from tests.chaos.runs import Place, make_country_once, run_undisturbed_once, write_job
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,22 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Country:
     """Fields and scenes, made up: 1.2 x 1.2 km."""
-    return write_country(tmp_path_factory.mktemp("country"), CountryOptions(pixels=120, seed=3, cadence=6))
+    return make_country_once(tmp_path_factory.getbasetemp() / "country")
 
 
 @pytest.fixture(scope="session")
-def undisturbed(country: Country, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def undisturbed(country: Country) -> Place:
     """A finished run, tile after tile in one process, with neither Dask nor Ray."""
-    place = write_job(tmp_path_factory.mktemp("undisturbed"), country, in_process=True)
-    run_to_end(place.root / "log", "submit", str(place.job))
-    assert len(place.records("map")) == TILES
-    return place
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A place for a run; emptied at once, since a failing suite would fill the disk."""
-    return tmp_path
+    return run_undisturbed_once(country.root)
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import yaml
 from engine.ledger import Ledger, Record
 from engine.objects import Objects
 from engine.work import LEDGER, cube_ledger
-from jobs.demo.country import Country
+from jobs.demo.country import Country, CountryOptions, write_country
 from tests.servers.process import REPO_ROOT, tail
 
 TILES = 34
@@ -110,6 +110,22 @@ def write_job(root: Path, country: Country, **compute: Any) -> Place:
     root.mkdir(parents=True, exist_ok=True)
     (root / "job.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
     return Place(root)
+
+
+@lru_cache
+def make_country_once(root: Path) -> Country:
+    """A country for all tests of a session, whichever of their folders asks first."""
+    return write_country(root, CountryOptions(pixels=120, seed=3, cadence=6))
+
+
+@lru_cache
+def run_undisturbed_once(country_root: Path) -> Place:
+    """What every disturbed run is compared with."""
+    root = country_root.with_name("undisturbed")
+    place = write_job(root, make_country_once(country_root), in_process=True)
+    run_to_end(root / "log", "submit", str(place.job))
+    assert len(place.records("map")) == TILES
+    return place
 
 
 @dataclass
@@ -217,9 +233,10 @@ def run_to_end(log: Path, *words: str, env: dict[str, str] | None = None) -> str
         return driver.told()
 
 
-def copy_model(source: Place, target: Place) -> None:
-    """Give a run the model of another, so that it need not train."""
-    shutil.copytree(source.root / "model", target.root / "model")
+def long_training(place: Place) -> list[str]:
+    """Words of a command that trains for longer than any test waits, in the driver's own process."""
+    slow = ("family=tempcnn", "epochs=5000", "patience=5000")
+    return ["train", str(place.job), *[word for change in slow for word in ("--set", f"model.train.{change}")]]
 
 
 def wait_for(driver: Driver, ready: Callable[[], bool], seconds: float = 180, pause_s: float = 0.02) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ def on_ray(work: DeadlyWork) -> Iterator[Executor]:
 
 @pytest.mark.parametrize("pool", [on_dask, on_ray])
 def test_a_tile_that_kills_its_worker_is_quarantined_after_three_deaths_and_all_others_are_written(
-    pool: Callable[[DeadlyWork], Iterator[Executor]], tmp_path: Path
+    pool: Callable[[DeadlyWork], AbstractContextManager[Executor]], tmp_path: Path
 ) -> None:
     tasks = chores(12)
     deadly = tasks[5].tile.id

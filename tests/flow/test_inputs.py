@@ -37,6 +37,8 @@ def test_parcels_train_the_model_and_holes_and_the_mask_are_left_empty(country: 
             "area": {"file": area},
             "mask": {"uri": str(mask)},
             "labels.uri": str(country.parcels[2024]),
+            "labels.block_m": 100,
+            "labels.min_samples": 150,
             "grid.tile_px": 28,
         }
     )

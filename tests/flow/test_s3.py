@@ -86,11 +86,11 @@ def test_scenes_labels_cube_model_and_map_in_a_bucket_give_the_bytes_of_a_local_
             "model.uri": f"{stocked.uri}/run/model",
             "labels.uri": f"{stocked.uri}/{country.labels[2024].name}",
             "labels.legend": f"{stocked.uri}/legend.csv",
-            "compute": {"workers": {"max": 2}},
+            "compute": {"workers": {"max": 1}},
         }
     )
     told = remote.submit()
-    assert "on blocks it never saw" in told.err
+    assert "on blocks it never saw" in told.err and "Traceback" not in told.err
     assert "cube: nothing to do" in tilth("resume", remote.map).err
     local = finished.at(tmp_path / "local").with_({"model.uri": f"{tmp_path}/model"})
     copy_model(remote.model, local.model)
