@@ -31,7 +31,8 @@ from engine.types import Grid, Item, Window
 T = TypeVar("T")
 
 _TRIES, _TRIES_DAMAGED = 4, 6
-"""Half of a body and half of a file look alike, and only the first passes: what seems damaged is tried longer."""
+"""Half of a body and half of a file look alike, and only the first passes: what seems damaged is tried longer. So is
+what seems to have no geotransform: GDAL opens half of a header without a word."""
 _MISSING = re.compile(r"code: 404|specified (key|bucket) does not exist|NoSuch(Key|Bucket)|No such file or directory")
 _REFUSED = re.compile(r"code: 40[13]|Access ?Denied|Forbidden|InvalidAccessKeyId|SignatureDoesNotMatch|Credentials")
 _PASSING = re.compile(
@@ -137,7 +138,7 @@ def patiently(
                 return read(path)
         except (RasterioError, OSError, ValueError) as error:
             text = _whole_text(error, path, href)
-            told = _tell(text, place, definite=_is_definite(error, href), tries=attempt + 1)
+            told = _tell(text, place, definite="://" not in href, tries=attempt + 1)
             if told is not None:
                 raise told from error
             refused = _REFUSED.search(text) is not None
@@ -186,11 +187,6 @@ def _source_index(
     rows = np.where((rows >= 0) & (rows < shape[0]), rows, -1).astype(np.int32)
     cols = np.where((cols >= 0) & (cols < shape[1]), cols, -1).astype(np.int32)
     return rows, cols
-
-
-def _is_definite(error: Exception, href: str) -> bool:
-    """True where another try can bring nothing new: a local file, or one that was read and is not what we need."""
-    return "://" not in href or isinstance(error, ValueError)
 
 
 def _whole_text(error: BaseException, path: str, href: str) -> str:

@@ -26,7 +26,7 @@ from jobs.demo import Country
 from jobs.spec import Spec
 from tests.bench.made_run import write_made_model
 from tests.bench.made_scenes import country, job
-from tests.bench.measure import context, fresh, judge
+from tests.bench.measure import closing, context, fresh, judge
 
 
 @dataclass
@@ -36,6 +36,8 @@ class Size:
     side: int
     ours_s: list[float] = field(default_factory=list)
     peer_s: list[float] = field(default_factory=list)
+    ours_cpu_s: list[float] = field(default_factory=list)
+    peer_cpu_s: list[float] = field(default_factory=list)
     ours_bytes: list[int] = field(default_factory=list)
     peer_bytes: list[int] = field(default_factory=list)
     same: float = 0.0
@@ -44,9 +46,10 @@ class Size:
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sides", type=int, nargs=2, default=[768, 1536], help="pixels of the small and large area")
+    parser.add_argument("--sides", type=int, nargs=2, default=[512, 1536], help="pixels of the small and large area")
     parser.add_argument("--px", type=int, default=256, help="side of Tilth's tiles; the sides are multiples of it")
-    parser.add_argument("--cadence", type=int, default=1, help="keep every n-th overpass")
+    parser.add_argument("--chunk", type=int, default=256, help="side of the script's chunks")
+    parser.add_argument("--cadence", type=int, default=2, help="keep every n-th overpass")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--bytes-in-flight", type=int, default=2_000_000_000, help="Tilth's byte budget")
@@ -58,6 +61,7 @@ def main() -> None:
         made = country(root, -(-max(arguments.sides) // 6) * 6, arguments.cadence)
         sizes = [measure(root / str(side), made, Size(side), arguments) for side in arguments.sides]
     show(sizes)
+    closing()
 
 
 def measure(root: Path, made: Country, size: Size, arguments: argparse.Namespace) -> Size:
@@ -68,13 +72,12 @@ def measure(root: Path, made: Country, size: Size, arguments: argparse.Namespace
             shutil.rmtree(folder, ignore_errors=True)
             spec = prepared(folder, made, size.side, arguments)
             if ours:
-                seconds, peak = fresh("jobs", "submit", folder / "job.yaml", log=folder / "log")
+                used = fresh("jobs", "submit", folder / "job.yaml", log=folder / "log")
             else:
-                seconds, peak = fresh(
-                    "tests.bench.by_hand_script", *script_call(spec, made, size.side, folder, arguments)
-                )
-            (size.ours_s if ours else size.peer_s).append(seconds)
-            (size.ours_bytes if ours else size.peer_bytes).append(peak.bytes)
+                used = fresh("tests.bench.by_hand_script", *script_call(spec, made, size.side, folder, arguments))
+            (size.ours_s if ours else size.peer_s).append(used.seconds)
+            (size.ours_bytes if ours else size.peer_bytes).append(used.peak_bytes)
+            (size.ours_cpu_s if ours else size.peer_cpu_s).append(used.cpu_s)
     size.same = agreement(root / "tilth" / "map" / "class.gti.gpkg", root / "script" / "map" / "class.tif")
     return size
 
@@ -99,7 +102,7 @@ def script_call(spec: Spec, made: Country, side: int, folder: Path, arguments: a
     season = ("--start", spec.season.start, "--steps", spec.steps())
     return (
         made.items, "--bounds", *bounds, "--crs", made.crs, *season, "--model", spec.model.uri,
-        "--out", folder / "map", "--threads", arguments.workers,
+        "--out", folder / "map", "--threads", arguments.workers, "--chunk", arguments.chunk,
     )  # fmt: skip
 
 
@@ -124,6 +127,8 @@ def show(sizes: Sequence[Size]) -> None:
     ratios = [a / b for a, b in zip(large.ours_s, large.peer_s, strict=True)]
     judge("seconds over the script's, large area", statistics.median(ratios), 1.0)
     judge("Tilth's peak memory, large over small", max(large.ours_bytes) / max(small.ours_bytes), 1.1)
+    cpu = [f"{statistics.median(s.ours_cpu_s):.0f} and {statistics.median(s.peer_cpu_s):.0f}" for s in sizes]
+    print(f"  processor seconds, Tilth and script: small {cpu[0]}, large {cpu[1]}")
     print(f"  the script's peak memory, large over small: {max(large.peer_bytes) / max(small.peer_bytes):.3f}")
 
 

@@ -2,7 +2,7 @@
 
 Sentinel-2 masked by SCL and composited to ten-day steps by the largest GCVI, Sentinel-1 and Landsat surface temperature
 averaged per step, gaps filled linearly in time, 13 features, a TempCNN from the weights and the scaling that lie in a
-model folder, class and confidence written as COGs. All lazy, in chunks of 512 pixels, on Dask's threads; no speckle
+model folder, class and confidence written as COGs. All lazy, in chunks of 256 pixels, on Dask's threads; no speckle
 filter, no resume, no record of what was done.
 """
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True, help="ten-day steps")
     parser.add_argument("--model", type=Path, required=True, help="folder with model.json and model.safetensors")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--chunk", type=int, default=512)
+    parser.add_argument("--chunk", type=int, default=256)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     dask.config.set(scheduler="threads", num_workers=arguments.threads)
@@ -75,7 +75,7 @@ def main() -> None:
 def build_cube(arguments: argparse.Namespace) -> xr.DataArray:
     """Composites (band, step, y, x) float32, NaN where nothing was seen."""
     start = np.datetime64(arguments.start)
-    items = [item for item in read_items(arguments.items)]
+    items = read_items(arguments.items)
     geobox = GeoBox.from_bbox(arguments.bounds, arguments.crs, resolution=10)
     end = start + np.timedelta64(10 * arguments.steps, "D")
 
@@ -84,7 +84,7 @@ def build_cube(arguments: argparse.Namespace) -> xr.DataArray:
             item
             for item in items
             if item.collection_id == collection
-            and start <= np.datetime64(item.datetime.replace(tzinfo=None)) < end
+            and start <= np.datetime64(item.properties["datetime"][:10]) < end
             and item.properties.get("eo:cloud_cover", 0) <= 90
         ]
         chunks = {"x": arguments.chunk, "y": arguments.chunk}
@@ -102,7 +102,7 @@ def build_cube(arguments: argparse.Namespace) -> xr.DataArray:
     thermal = kelvin.astype("float32").groupby("step").mean("time").rename("lst")
     merged = xr.merge([optical, radar, thermal], join="outer", compat="override")
     merged = merged.drop_vars("time", errors="ignore").reindex(step=np.arange(arguments.steps))
-    return merged.to_dataarray("band").chunk(band=-1, step=-1)
+    return merged.to_dataarray("band").chunk(band=1, step=-1)
 
 
 def read_items(path: Path) -> list[pystac.Item]:
@@ -110,7 +110,8 @@ def read_items(path: Path) -> list[pystac.Item]:
     for line in path.read_text().splitlines():
         item = pystac.Item.from_dict(json.loads(line))
         item.set_self_href(str(path.resolve()))
-        items.append(item.make_asset_hrefs_absolute())
+        item.make_asset_hrefs_absolute()
+        items.append(item)
     return items
 
 

@@ -27,7 +27,7 @@ from jobs.cluster import connected
 from jobs.pinned import fresh_plan
 from jobs.spec import Spec
 from tests.bench.made_scenes import country, job
-from tests.bench.measure import context, paired
+from tests.bench.measure import closing, context, cpu_seconds, paired
 from tests.bench.stage import run_stage, warm_seconds
 
 _WARM_TILES = 4
@@ -36,10 +36,12 @@ _WARM_TILES = 4
 
 @dataclass(frozen=True)
 class Timed:
-    """One run: seconds from tile to tile once warm, and from nothing to the first tile."""
+    """One run: seconds from tile to tile once warm, seconds from nothing to the first tile, and processor seconds of
+    this process and its workers over the whole run, which say the most where others use the cores too."""
 
     step_s: float
     start_s: float
+    cpu_s: float
 
 
 def main() -> None:
@@ -58,24 +60,27 @@ def main() -> None:
         plan = fresh_plan(spec)
         print(f"  {len(plan.tiles)} tiles, {len(plan.links) / len(plan.tiles):.0f} items a tile")
         compare(root, spec, plan, arguments)
+    closing()
 
 
 def compare(root: Path, spec: Spec, plan: Plan, arguments: argparse.Namespace) -> None:
     """Pairs of runs, and what they say."""
-    starts: dict[str, list[float]] = {"dask": [], "ray": []}
+    runs: dict[str, list[Timed]] = {"dask": [], "ray": []}
 
     def timed(kind: Literal["dask", "ray"], number: int) -> float:
         cube = root / f"{kind}-{number}.zarr"
         result = build(kind, spec, plan, cube, arguments.workers)
         shutil.rmtree(cube)
-        starts[kind].append(result.start_s)
+        runs[kind].append(result)
         return result.step_s
 
     with connected(spec):
         pairs = paired(arguments.runs, lambda n: timed("dask", n), lambda n: timed("ray", n))
     pairs.show("Dask, from one tile to the next", "Ray, from one tile to the next", 1.05)
-    told = ", ".join(f"{kind} {statistics.median(seconds):.1f} s" for kind, seconds in starts.items())
-    print(f"  from nothing to the first tile: {told} (Ray's own start apart)")
+    for kind, results in runs.items():
+        start, cpu = (statistics.median(getattr(r, part) for r in results) for part in ("start_s", "cpu_s"))
+        print(f"  {kind}: from nothing to the first tile {start:.1f} s, processor time of a whole run {cpu:.1f} s")
+    print("  (Ray's own start apart; most of the first tile is the compiling of kernels)")
 
 
 def build(kind: Literal["dask", "ray"], spec: Spec, plan: Plan, cube: Path, workers: int) -> Timed:
@@ -90,13 +95,14 @@ def build(kind: Literal["dask", "ray"], spec: Spec, plan: Plan, cube: Path, work
         CubeTask(tile, plan.cube_key(index), 1, 1, plan.items_of(index), {}, memory)
         for index, tile in enumerate(plan.tiles)
     ]
-    began = time.monotonic()
+    began, before = time.monotonic(), cpu_seconds()
     executor = DaskExecutor(work, None, workers) if kind == "dask" else RayExecutor(work, workers, 1, 0)
     try:
         moments = run_stage(tasks, executor, Ledger(cube_ledger(str(cube))).load(), 2 * workers)
+        used = cpu_seconds() - before
     finally:
         executor.close()
-    return Timed(warm_seconds(moments, _WARM_TILES * workers), moments[0] - began)
+    return Timed(warm_seconds(moments, _WARM_TILES * workers), moments[0] - began, used)
 
 
 if __name__ == "__main__":

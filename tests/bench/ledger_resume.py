@@ -29,7 +29,7 @@ from engine.models import model_digest, read_card
 from engine.objects import Objects
 from engine.plan import Plan
 from engine.store import prepare
-from engine.types import Tile
+from engine.types import SENSOR_BANDS, Tile
 from engine.work import LEDGER, cube_ledger
 from jobs.drive import Drive
 from jobs.finish import stated
@@ -37,7 +37,7 @@ from jobs.pinned import micro_batch, pin, pinned_plan, pinned_spec
 from jobs.spec import Spec, parse_spec
 from tests.bench import planning
 from tests.bench.made_run import CLASSES, write_made_model
-from tests.bench.measure import context, fresh, judge
+from tests.bench.measure import closing, context, fresh, judge
 
 
 def main() -> None:
@@ -63,6 +63,7 @@ def main() -> None:
             print(f"  {part:<8}{statistics.median(run[part] for run in runs):8.2f}")
         judge("resume from the snapshots, median", statistics.median(run["total_s"] for run in runs), 15.0, "s ")
         print(f"  peak memory of that process: {max(run['peak_bytes'] for run in runs) / 1e9:.2f} GB")
+    closing()
 
 
 def once(uri: str) -> dict[str, float]:
@@ -121,7 +122,7 @@ def _spec(folder: Path, tiles: int) -> Spec:
             "area": {"file": str(area)},
             "season": planning.SEASON.model_dump(mode="json"),
             "grid": {"crs": planning.CRS, "resolution": 10, "tile_px": planning.TILE_PX},
-            "inputs": {s: {"catalog": "nowhere.ndjson", "collection": f"made-{s}"} for s in planning.SENSOR_BANDS},
+            "inputs": {s: {"catalog": "nowhere.ndjson", "collection": f"made-{s}"} for s in SENSOR_BANDS},
             "cube": {"uri": f"{folder}/cube.zarr"},
             "model": {"uri": f"{folder}/model"},
             "output": {"uri": f"{folder}/map"},

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -65,14 +65,29 @@ def context(title: str) -> None:
     print(f"  load before: {one:.2f} (1 min), {five:.2f} (5 min){busy()}")
 
 
+def closing() -> None:
+    """How busy the machine was up to the end; the benchmark's own processes are in it."""
+    one, five, _ = os.getloadavg()
+    print(f"  load after: {one:.2f} (1 min), {five:.2f} (5 min)")
+
+
 def busy() -> str:
     """A warning where others use the cores."""
     percent = psutil.cpu_percent(0.5)
     return f"; {percent:.0f} % of the cores in use by others: FIGURES UNDER LOAD" if percent > 10 else ""
 
 
-def fresh(module: str, *arguments: object, log: Path | None = None) -> tuple[float, Peak]:
-    """Run ``python -m module`` to its end in a new process; (seconds from start to exit, peak memory of its tree).
+@dataclass(frozen=True)
+class Usage:
+    """What a process and all below it took, start to exit. ``cpu_s`` says the most where others use the cores too."""
+
+    seconds: float
+    cpu_s: float
+    peak_bytes: int
+
+
+def fresh(module: str, *arguments: object, log: Path | None = None) -> Usage:
+    """Run ``python -m module`` to its end in a new process.
 
     RuntimeError with the end of its output where it fails.
     """
@@ -81,26 +96,31 @@ def fresh(module: str, *arguments: object, log: Path | None = None) -> tuple[flo
     began = time.perf_counter()
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
-        with Peak(process.pid) as peak:
+        with Watched(process.pid) as watched:
             code = process.wait()
+    seconds = time.perf_counter() - began
     if code != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {code}: {log.read_text()[-2000:] if log.is_file() else ''}")
-    return time.perf_counter() - began, peak
+    return Usage(seconds, watched.cpu_s, watched.peak_bytes)
 
 
-class Peak(AbstractContextManager["Peak"]):
-    """Largest sum of memory held at one time by a process and all below it, looked at five times a second.
-
-    Counts proportional set size: what processes share is counted once.
-    """
+class Watched(AbstractContextManager["Watched"]):
+    """A process and all below it, looked at five times a second: the largest sum of memory they held at one time
+    (proportional set size: what they share is counted once), and their processor seconds."""
 
     def __init__(self, pid: int | None = None) -> None:
         self._root = psutil.Process(pid)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.bytes = 0
+        self._cpu_s: dict[int, float] = {}
+        self.peak_bytes = 0
 
-    def __enter__(self) -> Peak:
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds of all that were ever seen."""
+        return sum(self._cpu_s.values())
+
+    def __enter__(self) -> Watched:
         self._thread.start()
         return self
 
@@ -110,7 +130,12 @@ class Peak(AbstractContextManager["Peak"]):
 
     def _watch(self) -> None:
         while not self._stop.wait(_SAMPLE_S):
-            self.bytes = max(self.bytes, sum(shared_out(process.pid) for process in tree(self._root)))
+            processes = tree(self._root)
+            self.peak_bytes = max(self.peak_bytes, sum(shared_out(process.pid) for process in processes))
+            for process in processes:
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    self._cpu_s[process.pid] = times.user + times.system
 
 
 def tree(root: psutil.Process) -> Sequence[psutil.Process]:
@@ -119,6 +144,16 @@ def tree(root: psutil.Process) -> Sequence[psutil.Process]:
         return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def cpu_seconds(pid: int | None = None) -> float:
+    """Processor seconds so far of a process (None: this one) and all below it that still live."""
+    total = 0.0
+    for process in tree(psutil.Process(pid)):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def shared_out(pid: int) -> int:

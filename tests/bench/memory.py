@@ -25,7 +25,7 @@ import yaml
 from jobs.demo import Country
 from tests.bench.made_run import write_made_model
 from tests.bench.made_scenes import country, job
-from tests.bench.measure import ROOT, context, high_water, judge, tree
+from tests.bench.measure import ROOT, closing, context, high_water, judge, tree
 from tests.servers.process import LOOPBACK, free_port, running
 
 _LOOK_S = 0.2
@@ -54,6 +54,7 @@ def main() -> None:
         print(f"  {role:<18}{few[role] / 1e6:>8.0f}{many[role] / 1e6:>8.0f}")
     for role in _JUDGED:
         judge(f"{role}, many tiles over few", many[role] / few[role], 1.10)
+    closing()
 
 
 def run(root: Path, made: Country, side: int, arguments: argparse.Namespace) -> Mapping[str, int]:

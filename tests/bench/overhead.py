@@ -30,7 +30,7 @@ from engine.pipeline import MapTask
 from engine.work import LEDGER, MapWork
 from jobs.cluster import connected
 from tests.bench.made_run import MadeRun, make_run, set_micro_batch
-from tests.bench.measure import context, fresh, judge, paired
+from tests.bench.measure import closing, context, fresh, judge, paired
 from tests.bench.plain_loop import map_tasks, map_work, pool
 from tests.bench.stage import run_stage, warm_seconds
 
@@ -54,6 +54,7 @@ def main() -> None:
             trivial(Path(folder), arguments)
         else:
             whole_job(Path(folder), arguments)
+    closing()
 
 
 def whole_job(folder: Path, arguments: argparse.Namespace) -> None:
@@ -61,24 +62,30 @@ def whole_job(folder: Path, arguments: argparse.Namespace) -> None:
     run = make_run(str(folder), arguments.tiles or 100, arguments.px or 256, "tempcnn", folder, arguments.workers)
     context(f"Job over plain loop: {_size(run)}, TempCNN, {arguments.workers} workers, local disk")
 
+    cpu: dict[str, list[float]] = {"job": [], "plain loop": []}
+
     def job(number: int) -> float:
         uri = str(folder / f"job-{number}")
         run.at(uri)
-        seconds, _ = fresh("jobs", "resume", uri, log=folder / "job.log")
+        used = fresh("jobs", "resume", uri, log=folder / "job.log")
         shutil.rmtree(uri)
-        return seconds
+        cpu["job"].append(used.cpu_s)
+        return used.seconds
 
     def plain(number: int) -> float:
         uri = str(folder / f"plain-{number}")
         command = (run.spec.output.uri, "--output", uri, "--processes", arguments.workers)
-        seconds, _ = fresh("tests.bench.plain_loop", *command, log=folder / "plain.log")
+        used = fresh("tests.bench.plain_loop", *command, log=folder / "plain.log")
         shutil.rmtree(uri)
-        return seconds
+        cpu["plain loop"].append(used.cpu_s)
+        return used.seconds
 
     pairs = paired(arguments.runs, job, plain)
     pairs.show("job (tilth resume), process start to exit", "plain loop, process start to exit", 1.10)
     beyond = statistics.median(a - b for a, b in zip(pairs.ours, pairs.peer, strict=True))
     print(f"  the job takes {beyond:.2f} s more, {beyond / len(run.plan.tiles) * 1000:.1f} ms a tile")
+    told = ", ".join(f"{name} {statistics.median(seconds):.1f} s" for name, seconds in cpu.items())
+    print(f"  processor time of all processes: {told}")
 
 
 def trivial(folder: Path, arguments: argparse.Namespace) -> None:

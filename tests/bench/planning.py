@@ -27,7 +27,7 @@ from engine.grid import GridOptions
 from engine.plan import Plan, make_plan
 from engine.steps import SeasonOptions
 from engine.types import SENSOR_BANDS, Asset, Item
-from tests.bench.measure import context, fresh, judge
+from tests.bench.measure import closing, context, fresh, judge
 
 CRS = "EPSG:3035"
 CORNER = (4_000_000.0, 3_300_000.0)
@@ -60,6 +60,7 @@ def main() -> None:
         print(f"  {part:<14}{statistics.median(run[part] for run in runs):8.2f}")
     judge("planning, median", statistics.median(run["total_s"] for run in runs), 30.0, "s ")
     judge("peak memory, largest", max(run["peak_bytes"] for run in runs) / 1e9, 1.0, "GB ")
+    closing()
 
 
 def once(pinned: Path, tiles: int) -> dict[str, float]:

@@ -1,13 +1,15 @@
-"""Work whose one tile takes down the process that does it, each time."""
+"""Work that fails as no test could make a crop map fail: a tile that kills its worker, an opening that fails."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.errors import InfrastructureError, InputError
 from engine.ledger import Record
 from engine.ledger.book import commit_record
 from engine.objects import Objects
@@ -50,3 +52,22 @@ class DeadlyWork:
 def chores(count: int) -> list[Chore]:
     """Tiles in one row."""
     return [Chore(Tile(0, col, Window(0, 1, col, col + 1))) for col in range(count)]
+
+
+@dataclass(frozen=True)
+class BrokenWork:
+    """Work that cannot be opened the first ``fails`` times: for a reason that passes, or for one that stays."""
+
+    uri: str
+    fails: int
+    passing: bool
+
+    def open(self) -> Callable[[Chore], Record]:
+        """What a worker does with a tile, once it can."""
+        tries = Objects(self.uri)
+        tries.put(secrets.token_hex(8), b"")
+        if sum(1 for _ in tries.entries()) <= self.fails:
+            if self.passing:
+                raise InfrastructureError("the store is away", place=self.uri)
+            raise InputError("no such model", place=self.uri)
+        return DeadlyWork(f"{self.uri}-ledger", "").open()

@@ -14,6 +14,7 @@ from tests.chaos.schedule import SCHEDULE, Chaos
 SEEDS = (11, 12)
 
 
+@pytest.mark.timeout(1200)  # two minutes on two idle cores, three times as long on busy ones
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_run_killed_a_dozen_times_at_every_stage_publishes_the_bytes_of_an_undisturbed_one(
     seed: int, country: Country, undisturbed: Place, tmp_path: Path

@@ -227,19 +227,16 @@ def test_readers_that_race_with_commits_and_compactions_never_miss_a_record(tmp_
     assert not wrong and done > 20
 
 
-def test_two_thousand_records_load_fast_loose_and_faster_compacted(objects: Objects) -> None:
+def test_two_thousand_records_load_loose_and_by_a_handful_of_requests_compacted(objects: Objects) -> None:
     count = 300 if objects.uri.startswith("s3://") else 2000  # the test's own server takes 5 ms for each
     names = [f"r{i // 50:04d}c{i % 50:04d}" for i in range(count)]
     records = [record(name, key=f"{i:064d}", files={"class.tif": [i, "0" * 64]}) for i, name in enumerate(names)]
     ledger = Ledger(objects).load()
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda r: commit_record(objects, r), records))
-    began = time.monotonic()
     assert len(ledger.load().latest) == count
-    loose_s = time.monotonic() - began
     ledger.compact(force=True)
     assert list(objects.entries("records")) == []
     reader = Objects(objects.uri)
-    began = time.monotonic()
     assert Ledger(reader).load().latest == {r.tile: r for r in records}
-    assert reader.requests <= 4 and time.monotonic() - began < 2 and loose_s < 20
+    assert reader.requests <= 4

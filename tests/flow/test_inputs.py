@@ -20,7 +20,7 @@ from tests.servers.files import FileServer, file_server
 from tests.servers.process import REPO_ROOT, wait_until
 from tests.servers.stac import read_items, stac_api
 
-HOLES = ((300, 300, 660, 660), (0, 700, 95, 840))
+HOLES = ((270, 270, 660, 660), (0, 700, 95, 840))
 """Metres from the area's upper left corner: all of the middle tile and more, and a bite at a corner."""
 
 

@@ -23,7 +23,7 @@ from tests.servers.files import file_server
 from tests.servers.process import free_port
 from tests.servers.s3 import S3
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 pytestmark = pytest.mark.timeout(60)  # a spec that is accepted would start a job
 
 
