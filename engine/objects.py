@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import fsspec
 import obstore
@@ -27,6 +29,8 @@ from engine.types import digest
 T = TypeVar("T")
 
 _PARALLEL = 16
+_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCS_")
+"""How the variables begin that decide which store is asked, and as whom."""
 _PER_DELETE = 1000
 _TRIES = 8
 _RETRY: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
@@ -189,10 +193,30 @@ class Objects:
         return InfrastructureError(f"{type(error).__name__}: {first}", place=self.url(key))
 
 
+def filesystem(uri: str) -> tuple[Any, str]:
+    """fsspec's filesystem for a file or folder that a person or a catalogue named, and its path there.
+
+    One for each store and environment, its listings forgotten. fsspec's own cache keeps the endpoint and the keys of
+    the process' first minute; without any, s3fs closes a collected instance in whatever event loop runs just then,
+    and asyncio complains.
+    """
+    parts = urlsplit(uri)
+    store = parts._replace(path="/", query="", fragment="").geturl() if parts.netloc and parts.scheme != "file" else ""
+    environment = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_CLOUDS)))
+    fs = _filesystem(store, environment) if store else fsspec.filesystem("file")
+    fs.invalidate_cache()
+    return fs, str(fs._strip_protocol(uri))
+
+
+@lru_cache(maxsize=None)
+def _filesystem(store: str, environment: tuple[tuple[str, str], ...]) -> Any:
+    return fsspec.core.url_to_fs(store, skip_instance_cache=True)[0]
+
+
 def file_digest(uri: str) -> str:
     """What changes when a file that a person named does: size with time of change, or the store's own checksum."""
     try:
-        fs, path = fsspec.core.url_to_fs(uri)
+        fs, path = filesystem(uri)
         info = fs.info(path)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", place=uri, remedy="check the uri") from error

@@ -80,6 +80,14 @@ class Plan:
         return hashed.hexdigest()
 
     @cached_property
+    def _areas(self) -> NDArray[np.int64]:
+        """Pixels of each tile; those at the area's edge are smaller."""
+        return np.array([tile.core.shape[0] * tile.core.shape[1] for tile in self.tiles], np.int64)
+
+    def _largest(self) -> int:
+        return int(self._areas.max(initial=0))
+
+    @cached_property
     def _item_digests(self) -> NDArray[np.uint8]:
         """(items, 32) uint8."""
         if not self.items:
@@ -88,14 +96,13 @@ class Plan:
 
     def cube_memory_bytes(self) -> int:
         """Projected peak of building one tile: its layers twice (values, encoded), and the dates at work."""
-        side = self.grid.tile_px**2
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
         at_work = 4 * (5 * 2 * 3 + 4 + 8 * 2)
-        return side * (2 * layers + at_work)
+        return self._largest() * (2 * layers + at_work)
 
     def map_memory_bytes(self, features: int, steps: int) -> int:
         """Projected peak of mapping one tile: its cube block, one strip's features three times, outputs."""
-        side = self.grid.tile_px**2
+        side = self._largest()
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
         strip = min(side, max(65536, self.grid.tile_px)) * steps * features * 4 * 3
         return 2 * side * layers + strip + 8 * side
@@ -103,13 +110,12 @@ class Plan:
     def read_bytes(self) -> int:
         """Projected bytes of scenes to read, undecoded."""
         per_item = np.array([_READ_BYTES_PER_PX[item.sensor] for item in self.items], np.int64)
-        return int(per_item[self.links].sum() * self.grid.tile_px**2) if len(self.links) else 0
+        return int((per_item[self.links] * np.repeat(self._areas, np.diff(self.starts))).sum())
 
     def write_bytes(self) -> int:
         """Projected bytes to write, before compression: cube layers and two products."""
-        side = self.grid.tile_px**2
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
-        return len(self.tiles) * side * (layers + 2)
+        return int(self._areas.sum()) * (layers + 2)
 
 
 def search(area: shapely.Geometry, season: SeasonOptions, inputs: Inputs) -> Found:

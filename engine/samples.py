@@ -178,7 +178,9 @@ def _integers(values: pd.Series, column: str, place: str) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
     wrong = values[numbers.isna() | (numbers % 1 != 0)]
     if len(wrong):
-        raise InputError(f"{column} holds {wrong.iloc[0]!r}", expected="integer codes", place=place)
+        raise InputError(
+            f"{column} holds {wrong.iloc[0]!r}", expected="integer codes", place=place, remedy="number the classes"
+        )
     return numbers.astype(int)
 
 

@@ -59,6 +59,9 @@ class CubeWork:
         ledger = cube_ledger(self.options.uri)
 
         def do(task: CubeTask) -> Record:
+            if task.previous:
+                # Its shards are about to be replaced one by one: until the new record is there, the old one is void.
+                commit_record(ledger, Record(task.tile.id, task.seq, task.key, "pending", task.epoch, task.previous))
             reads, bytes_read, requests = read.reads, read.bytes_read, cube.requests
             body = build_tile(task, self.layout, self.options, read, ground, cube)
             body["bytes_read"] = read.bytes_read - bytes_read

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,6 +26,19 @@ SpecPath = Annotated[str, typer.Argument(metavar="JOB.YAML", help="The job: a pa
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A job.yaml, or the uri of its map (output.uri).")]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"tilth {version('tilth')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -155,7 +169,7 @@ def cancel(run: Run) -> None:
 @app.command()
 def tiles(
     run: Run,
-    state: Annotated[str | None, typer.Option(help="written, quarantined or pending.")] = None,
+    state: Annotated[Literal["written", "quarantined", "pending"] | None, typer.Option(help="Only these.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Let the next resume try quarantined tiles again.")] = False,
     as_json: AsJson = False,
 ) -> None:

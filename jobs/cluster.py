@@ -53,6 +53,7 @@ def connected(spec: Spec) -> Iterator[None]:
             else:
                 workers = spec.compute.workers.max or len(os.sched_getaffinity(0))
                 ray.init(
+                    address="local",  # never a Ray that somebody else has started on this machine
                     num_cpus=max(1, round(workers * spec.compute.cpus_per_worker)),
                     include_dashboard=False,
                     log_to_driver=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 from engine.errors import BudgetReached, Cancelled, InputError, TilthError
 from engine.ledger import Ledger, Record
-from engine.ledger.lease import holder
+from engine.ledger.lease import holder, refuse_if_held
 from engine.objects import Objects
 from engine.plan import Plan
 from engine.run import Progress
@@ -135,10 +136,16 @@ def status(spec: Spec) -> dict[str, Any]:
         "driver": holder(output.child(LEDGER)),
         "cancel_asked": is_cancelled(output),
         "left_out": list(plan.left_out),
-        "tiles": {stage: states(Ledger(objects).load(), plan) for stage, objects in ledgers.items()},
+        "tiles": {stage: states(Ledger(objects).load(), plan, stage) for stage, objects in ledgers.items()},
         "progress": read_progress(output),
-        "finished": output.find("report.json") is not None,
+        "finished": _is_reported(output, spec),
     }
+
+
+def _is_reported(output: Objects, spec: Spec) -> bool:
+    """Whether the report there is this run's, not an earlier one's under the same output."""
+    data = output.find("report.json")
+    return data is not None and json.loads(data)["run"] == spec.digest()
 
 
 def tiles(spec: Spec, state: str | None) -> list[tuple[str, Record]]:
@@ -156,9 +163,11 @@ def tiles(spec: Spec, state: str | None) -> list[tuple[str, Record]]:
 def retry(spec: Spec) -> int:
     """Ask for every quarantined tile to be tried again by the next resume; returns how many."""
     count = 0
+    names = {tile.id for tile in pinned_plan(spec).tiles}
     for objects in (cube_ledger(spec.cube.uri), Objects(spec.output.uri).child(LEDGER)):
+        refuse_if_held(objects)
         ledger = Ledger(objects).load()
-        for record in [r for r in ledger.latest.values() if r.state == "quarantined"]:
+        for record in [r for r in ledger.latest.values() if r.state == "quarantined" and r.tile in names]:
             ledger.commit(Record(record.tile, record.seq + 1, record.key, "pending", record.epoch, {}))
             count += 1
     return count

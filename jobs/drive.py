@@ -66,13 +66,14 @@ class Drive:
                 pin(self.spec, self.plan)
             layout = prepare(self.cube, self.plan.grid, self.plan.axes)
             built = self.build_cube(layout, cube_lease.epoch)
+            self._refuse_without_cube(built)
             if last == "cube":
                 return {"stage": "cube", "tiles": states(built, self.plan)}
             training = self.train_model(layout, built)
             if last == "train":
                 return {"stage": "train", "training": training}
             ledger = self.make_map(layout, built, lease.epoch)
-            return finish(self.spec, self.plan, ledger, built, time.monotonic() - self.began)
+            return finish(self.spec, self.plan, ledger, built, seconds=time.monotonic() - self.began, epoch=lease.epoch)
 
     def build_cube(self, layout: CubeLayout, epoch: int) -> Ledger:
         """The cube stage: every tile whose key the ledger does not hold as written."""
@@ -82,7 +83,7 @@ class Drive:
             key, known = plan.cube_key(index), ledger.latest.get(tile.id)
             if known and known.key == key and known.state != "pending":
                 continue
-            previous = known.body if known and known.state == "written" else {}
+            previous = known.body if known and known.state != "quarantined" else {}
             todo.append((index, key, previous))
         tasks = (
             CubeTask(
@@ -94,6 +95,18 @@ class Drive:
         work = CubeWork(layout, self.spec.cube, plan.area.wkb, self.spec.mask)
         self._stage("cube", tasks, len(todo), work, ledger)
         return ledger
+
+    def _refuse_without_cube(self, built: Ledger) -> None:
+        """TilthError with the first tile's reason where not one cube tile could be built."""
+        records = [built.latest[tile.id] for tile in self.plan.tiles if tile.id in built.latest]
+        if any(record.state == "written" for record in records):
+            return
+        raise TilthError(
+            f"not one of {len(self.plan.tiles)} cube tiles could be built; the first: "
+            f"{records[0].body.get('reason', records[0].state) if records else 'there is none'}",
+            place=self.spec.cube.uri,
+            remedy=f"mend the scenes or drop them from the catalogue; then tilth tiles {self.spec.output.uri} --retry",
+        )
 
     def train_model(self, layout: CubeLayout, built: Ledger) -> dict[str, Any] | None:
         """Train when labels are given and no model trained from just this is there."""
@@ -281,11 +294,12 @@ def bytes_in_flight(spec: Spec) -> int:
     return int(psutil.virtual_memory().available // 2)
 
 
-def states(ledger: Ledger, plan: Plan) -> dict[str, int]:
-    """How many of the plan's tiles are in each state."""
+def states(ledger: Ledger, plan: Plan, stage: str = "cube") -> dict[str, int]:
+    """How many of the plan's tiles are in each state; a cube tile built from other scenes is pending."""
     counts: dict[str, int] = {}
-    for tile in plan.tiles:
+    for index, tile in enumerate(plan.tiles):
         record = ledger.latest.get(tile.id)
-        state = record.state if record else "pending"
+        current = record is not None and (stage != "cube" or record.key == plan.cube_key(index))
+        state = record.state if record and current else "pending"
         counts[state] = counts.get(state, 0) + 1
     return counts

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,7 @@ from typing import Any, get_args
 import geopandas as gpd
 import pyogrio
 import shapely
+from rasterio.errors import RasterioError
 
 from engine.ledger import Ledger, Record
 from engine.models import Card, model_digest, read_card
@@ -35,8 +37,13 @@ def stated(spec: Spec) -> dict[str, str]:
     return {"name": spec.name, "start": f"{season.start}T00:00:00Z", "end": f"{last}T00:00:00Z"}
 
 
-def finish(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, seconds: float) -> dict[str, Any]:
-    """Publish collection, mosaics and report; remove what no record names any more. Returns the report."""
+def finish(
+    spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, *, seconds: float, epoch: int
+) -> dict[str, Any]:
+    """Publish collection, mosaics and report; remove what no record names any more. Returns the report.
+
+    ``seconds``, ``epoch``: how long this driver's turn took and its number; the speed is that of the turn's own tiles.
+    """
     output = Objects(spec.output.uri)
     card = read_card(spec.model.uri)
     written = {tile.id: ledger.latest[tile.id] for tile in plan.tiles if _is_written(ledger.latest.get(tile.id))}
@@ -51,8 +58,8 @@ def finish(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, seconds:
     output.delete([f"{product}.gti.gpkg" for product in get_args(Product) if product not in spec.output.products])
     if any(record.seq > 1 or record.epoch > 1 for record in ledger.latest.values()):  # else nothing old can be there
         _prune(output, written)
-    report = _report(spec, plan, ledger, cube_ledger, card, seconds)
     _draw(spec, plan, card, output, bool(written))
+    report = _report(spec, plan, ledger, cube_ledger, card, seconds=seconds, epoch=epoch)
     output.put("report.json", dump_json(report))
     return report
 
@@ -64,7 +71,8 @@ def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, any_tile: bool) -
         return
     small = plan.grid.height * plan.grid.width <= _MOST_PX_BESIDE
     labels = spec.labels.uri if spec.labels and is_raster(spec.labels.uri) and small else None
-    output.put("map.png", picture.draw(spec.output.uri, card, title=spec.name, grid=plan.grid, truth=labels))
+    with suppress(RasterioError, OSError):  # the map is whole without its picture
+        output.put("map.png", picture.draw(spec.output.uri, card, title=spec.name, grid=plan.grid, truth=labels))
 
 
 def _is_written(record: Record | None) -> bool:
@@ -93,13 +101,13 @@ def _prune(output: Objects, written: Mapping[str, Record]) -> None:
     output.delete([e.key for e in output.entries("tiles") if e.key.rsplit("/", 1)[0] not in current])
 
 
-def _report(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: Card, seconds: float) -> dict[str, Any]:
+def _report(
+    spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: Card, *, seconds: float, epoch: int
+) -> dict[str, Any]:
     records = [ledger.latest[tile.id] for tile in plan.tiles if tile.id in ledger.latest]
     pixel_km2 = plan.grid.resolution**2 / 1e6
-    pixels: dict[str, int] = {}
-    for record in records:
-        for index, count in record.body.get("pixels", {}).items():
-            pixels[index] = pixels.get(index, 0) + count
+    pixels, of_this_turn = _pixels(records), _pixels([r for r in records if r.epoch == epoch])
+    mapped_now = sum(count for index, count in of_this_turn.items() if index != str(NODATA)) * pixel_km2
     area = {
         entry.name: {"code": entry.code, "km2": round(pixels.get(str(i), 0) * pixel_km2, 6)}
         for i, entry in enumerate(card.classes)
@@ -120,8 +128,8 @@ def _report(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: C
         },
         "quarantined": quarantined,
         "seconds": round(seconds, 1),
-        "km2_per_hour": round(mapped / seconds * 3600, 3) if seconds else None,
-        "bytes": _bytes(ledger, cube_ledger),
+        "km2_per_hour": round(mapped_now / seconds * 3600, 3),
+        "bytes": _bytes(records, [cube_ledger.latest[t.id] for t in plan.tiles if t.id in cube_ledger.latest]),
         "devices": dict(Counter(r.body["device"] for r in records if "device" in r.body)),
         "model": {"name": card.name, "digest": model_digest(spec.model.uri), "accuracy": card.training.get("accuracy")},
         "inputs": list(plan.audit),
@@ -131,11 +139,20 @@ def _report(spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: C
     }
 
 
-def _bytes(ledger: Ledger, cube_ledger: Ledger) -> dict[str, int]:
-    published = [size for r in ledger.latest.values() for size, _ in r.body.get("files", {}).values()]
-    shards = [size for r in cube_ledger.latest.values() for size in r.body.get("bytes", {}).values()]
-    requests = [r.body.get("requests", 0) for book in (ledger, cube_ledger) for r in book.latest.values()]
-    read = [r.body.get("bytes_read", 0) for r in cube_ledger.latest.values()]
+def _pixels(records: Sequence[Record]) -> dict[str, int]:
+    """Pixels per class index, as text; 255 is no data."""
+    pixels: dict[str, int] = {}
+    for record in records:
+        for index, count in record.body.get("pixels", {}).items():
+            pixels[index] = pixels.get(index, 0) + count
+    return pixels
+
+
+def _bytes(records: Sequence[Record], cube_records: Sequence[Record]) -> dict[str, int]:
+    published = [size for r in records for size, _ in r.body.get("files", {}).values()]
+    shards = [size for r in cube_records for size in r.body.get("bytes", {}).values()]
+    requests = [r.body.get("requests", 0) for book in (records, cube_records) for r in book]
+    read = [r.body.get("bytes_read", 0) for r in cube_records]
     return {
         "published": sum(published),
         "cube": sum(shards),

@@ -133,7 +133,12 @@ def write_new(path: Path, text: str) -> None:
     """Write a file that must not be there yet."""
     if path.exists():
         raise SpecError("is there already", place=str(path), remedy="name another file, or move it away")
-    path.write_text(text)
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise SpecError(
+            f"cannot be written: {error}", place=str(path), remedy="choose a folder that is there"
+        ) from error
     print(f"wrote {path}; check it with: tilth plan {path}")
 
 

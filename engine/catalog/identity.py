@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import fsspec
 from botocore.exceptions import BotoCoreError, NoCredentialsError
 
 from engine.catalog.links import LOCAL, OBJECT_STORES, scheme_of
 from engine.errors import InfrastructureError, InputError
+from engine.objects import filesystem
 from engine.types import Asset, Item
 
 CONNECTIONS = 32
@@ -74,8 +74,7 @@ def _bucket(href: str) -> str:
 
 def _filesystem(bucket: str) -> Any:
     try:
-        # A fresh one: a cached filesystem remembers listings, and the endpoint and keys of an older environment.
-        return fsspec.core.url_to_fs(bucket, skip_instance_cache=True)[0]
+        return filesystem(bucket)[0]
     except ImportError as error:
         raise InputError(
             f"no reader for this store: {error}", place=bucket, remedy="install it beside tilth"

@@ -15,13 +15,13 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-import fsspec
 import requests
 from botocore.exceptions import BotoCoreError
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from engine.errors import InfrastructureError, InputError
+from engine.objects import filesystem
 
 LOCAL = "local"
 OBJECT_STORES = ("s3", "gs", "gcs", "az", "abfs", "abfss")
@@ -112,8 +112,8 @@ def read_text(href: str, session: requests.Session, trust: Trust) -> str:
     if scheme_of(href) in ("http", "https"):
         return _get(href, session)
     try:
-        with fsspec.open(href, "rt", encoding="utf-8", skip_instance_cache=True) as file:
-            return str(file.read())
+        fs, path = filesystem(href)
+        return bytes(fs.cat_file(path)).decode("utf-8")
     except FileNotFoundError as error:
         raise InputError("no such file", place=href, remedy="check the catalogue's address") from error
     except (OSError, BotoCoreError, ValueError, ImportError) as error:

@@ -67,7 +67,7 @@ class DaskExecutor:
         try:
             if address is None:
                 self._cluster = LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+                    n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1",
                     memory_limit=None, silence_logs=logging.CRITICAL,
                 )  # fmt: skip
             self._client = Client(self._cluster or address, timeout=_PATIENCE, set_as_default=False)

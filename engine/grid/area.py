@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-import fsspec
 import geopandas as gpd
 import numpy as np
 import pyogrio
@@ -21,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from engine.errors import InputError
 from engine.grid.projection import LON_LAT, project, segment_length
+from engine.objects import filesystem
 from engine.types import Options
 
 AREA_SUFFIXES = (".geojson", ".json", ".gpkg", ".parquet", ".geoparquet")
@@ -123,10 +123,8 @@ def _local(path: str) -> Iterator[str]:
     if "://" not in path and Path(path).exists():
         yield path
         return
-    with (
-        fsspec.open(path, "rb", skip_instance_cache=True) as source,
-        tempfile.NamedTemporaryFile(suffix=_suffix(path)) as copy,
-    ):
+    fs, name = filesystem(path)
+    with fs.open(name, "rb") as source, tempfile.NamedTemporaryFile(suffix=_suffix(path)) as copy:
         shutil.copyfileobj(source, copy)
         copy.flush()
         yield copy.name

@@ -10,13 +10,13 @@ import os
 from typing import Protocol
 
 import numpy as np
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from engine.errors import InfrastructureError, InputError, TilthError
 from engine.models.card import Card
 from engine.models.item import Domain, card_of, item_bytes
+from engine.objects import filesystem
 
 ITEM_NAME = "model.json"
 
@@ -107,8 +107,7 @@ class _Folder:
     def __init__(self, uri: str) -> None:
         self._uri = str(uri).rstrip("/")
         try:
-            # A cached instance would keep the endpoint and the keys of the process' first minute.
-            self._fs, self._root = url_to_fs(self._uri, skip_instance_cache=True)
+            self._fs, self._root = filesystem(self._uri)
         except (ValueError, ImportError) as error:
             expected = "a path or an fsspec URL such as s3://bucket/model"
             raise InputError(f"{uri!r} ({error})", expected=expected, place="model.uri") from error

@@ -43,7 +43,8 @@ class Pairs:
 
 def paired(runs: int, ours: Callable[[int], float], peer: Callable[[int], float]) -> Pairs:
     """Run both ``runs`` times by turns, the order swapped each time; each is told the run's number, gives seconds."""
-    mine, other = [], []
+    mine: list[float] = []
+    other: list[float] = []
     for run in range(runs):
         for which in (0, 1) if run % 2 == 0 else (1, 0):
             (mine if which == 0 else other).append((ours if which == 0 else peer)(run))
