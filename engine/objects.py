@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -208,7 +208,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
     return fs, str(fs._strip_protocol(uri))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _filesystem(store: str, environment: tuple[tuple[str, str], ...]) -> Any:
     return fsspec.core.url_to_fs(store, skip_instance_cache=True)[0]
 

@@ -84,9 +84,6 @@ class Plan:
         """Pixels of each tile; those at the area's edge are smaller."""
         return np.array([tile.core.shape[0] * tile.core.shape[1] for tile in self.tiles], np.int64)
 
-    def _largest(self) -> int:
-        return int(self._areas.max(initial=0))
-
     @cached_property
     def _item_digests(self) -> NDArray[np.uint8]:
         """(items, 32) uint8."""
@@ -98,11 +95,11 @@ class Plan:
         """Projected peak of building one tile: its layers twice (values, encoded), and the dates at work."""
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
         at_work = 4 * (5 * 2 * 3 + 4 + 8 * 2)
-        return self._largest() * (2 * layers + at_work)
+        return self.grid.tile_px**2 * (2 * layers + at_work)
 
     def map_memory_bytes(self, features: int, steps: int) -> int:
         """Projected peak of mapping one tile: its cube block, one strip's features three times, outputs."""
-        side = self._largest()
+        side = self.grid.tile_px**2
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
         strip = min(side, max(65536, self.grid.tile_px)) * steps * features * 4 * 3
         return 2 * side * layers + strip + 8 * side

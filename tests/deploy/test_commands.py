@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 
+import pytest
 import typer
 
 from jobs.cli import app

@@ -123,7 +123,7 @@ def test_a_label_raster_that_is_gone_or_torn_is_refused(tmp_path: Path) -> None:
     torn = tmp_path / "torn.tif"
     torn.write_bytes(write_raster(tmp_path / "whole.tif", np.ones((300, 300), np.uint8)).read_bytes()[:400])
     for path in (tmp_path / "gone.tif", torn):
-        with pytest.raises(InputError, match="cannot be read|not found") as told:
+        with pytest.raises(InputError, match=r"cannot be read|not found") as told:
             labels(path).read(WHOLE)
         assert str(path) in str(told.value)
 
