@@ -8,6 +8,7 @@ waiting costs the same for two actors and for a thousand.
 
 from __future__ import annotations
 
+import pickle
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from engine.ledger.record import Record
 from engine.work import Work
 
 _PER_ACTOR = 2
+_INLINE_BYTES = 50_000
 _QUIET_S = 60.0
 _LOOK_AFTER_S = 5.0
 _MAX_STILLBORN = 5
@@ -66,7 +68,10 @@ class RayExecutor:
 
     def __init__(self, work: Work, workers: int, cpus: float, gpus: float) -> None:
         self._options = {"num_cpus": cpus, "num_gpus": gpus, "max_concurrency": _PER_ACTOR, "max_restarts": 0}
-        self._work, self._threads = ray.put(work), max(1, int(cpus))
+        # Small work travels with each actor: an object in Ray's store is lost with this node's raylet, and Ray ends the
+        # very process that misses it.
+        self._work: Any = work if len(pickle.dumps(work)) < _INLINE_BYTES else ray.put(work)
+        self._threads = max(1, int(cpus))
         self._remote: Any = ray.remote(_Worker)
         self._home = str(ray.get_runtime_context().get_node_id())
         self._events: SimpleQueue[tuple[_Actor, Any, Any]] = SimpleQueue()

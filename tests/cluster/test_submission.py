@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -42,37 +41,30 @@ def how_it_ended(cluster: Nodes, job: str) -> str:
     return str(client.get_job_status(job).value)
 
 
-def test_a_detached_job_runs_on_and_is_followed_by_status_and_watch(
+def test_ctrl_c_while_watching_detaches_and_the_job_runs_on_followed_by_status_and_watch(
     copied: Place, undisturbed: Place, cluster: Nodes, tmp_path: Path
 ) -> None:
-    job = handed_over(copied, cluster, tmp_path / "submit")
-    assert copied.count("map") < TILES, "submit came back only after the job was done"
-    wait_until(lambda: copied.count("map") >= 1, 120, "the first tile")
+    words = ("submit", str(copied.job), "--address", cluster.dashboard, "--wait")
+    with tilth(tmp_path / "log", *words, env=cluster_environment()) as watching:
+        assert wait_for(watching, lambda: copied.count("map") >= 1)
+        watching.signal_group(signal.SIGINT)
+        assert watching.ended(30) == 0, watching.told()
+        assert "the run goes on" in watching.told()
+        found = re.search(r"job (\S+) runs on", watching.told())
     now = state(copied, tmp_path / "status")
     assert now["finished"] or now["driver"] is not None
     told(tmp_path / "watch", "watch", copied.map)
-    assert how_it_ended(cluster, job) == "SUCCEEDED"
+    assert found and how_it_ended(cluster, found[1]) == "SUCCEEDED"
     after = state(copied, tmp_path / "after")
     assert after["finished"] and after["driver"] is None and after["tiles"]["map"] == {"written": TILES}
     assert copied.published() == undisturbed.published()
 
 
-def test_ctrl_c_while_watching_detaches_and_the_job_runs_on(
-    copied: Place, undisturbed: Place, cluster: Nodes, tmp_path: Path
+def test_a_detached_submit_returns_at_once_and_cancel_drains_the_job_on_the_cluster(
+    copied: Place, cluster: Nodes, tmp_path: Path
 ) -> None:
-    words = ("submit", str(copied.job), "--address", cluster.dashboard, "--wait")
-    with tilth(tmp_path / "log", *words, env=cluster_environment()) as watching:
-        assert wait_for(watching, lambda: "it goes on without this process" in watching.told())
-        time.sleep(2)
-        watching.signal_group(signal.SIGINT)
-        assert watching.ended(30) == 0, watching.told()
-        assert "the run goes on" in watching.told()
-    wait_until(lambda: state(copied, tmp_path / "status")["finished"], 120, "the report", 1)
-    assert copied.published() == undisturbed.published()
-
-
-def test_cancel_drains_a_job_on_the_cluster_and_watch_tells_so(copied: Place, cluster: Nodes, tmp_path: Path) -> None:
     job = handed_over(copied, cluster, tmp_path / "submit")
+    assert copied.count("map") < TILES, "submit came back only after the job was done"
     told(tmp_path / "cancel", "cancel", copied.map)
     with tilth(tmp_path / "watch", "watch", copied.map, env=cluster_environment()) as watching:
         assert watching.ended() == 130, watching.told()

@@ -8,6 +8,7 @@ import numpy as np
 import pyproj
 import pystac
 import rasterio
+import rioxarray  # noqa: F401 (gives xarray its .rio)
 import xarray as xr
 import yaml
 from rasterio.warp import transform_bounds

@@ -109,8 +109,9 @@ def test_throttling_cut_connections_lost_answers_and_half_bodies_are_survived(
     copy_model(finished.model, job.model)
     job = Job(tmp_path, job.spec)
     with fault_proxy(stocked.server.endpoint, *FAULTS, seed=seed) as proxy:
-        tilth("predict", job.yaml, env=stocked.server.at(proxy.url).env())
+        told = tilth("predict", job.yaml, env=stocked.server.at(proxy.url).env())
         counts = proxy.counts()
     assert all(counts[fault.kind] > 0 for fault in FAULTS), counts
+    assert "Traceback" not in told.err
     assert_same_published(finished, job)
     assert {record.state for stage in ("cube", "map") for record in job.records(stage).values()} == {"written"}
