@@ -68,7 +68,8 @@ class CubeWork:
             body["requests"] = read.reads - reads + cube.requests - requests + 1
             return _committed(ledger, task, body)
 
-        return _once(ledger, do)
+        # Dask by itself does a task again whose worker dies after it was done and before the driver took its result.
+        return _once(ledger, do, from_epoch=1)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class MapWork:
             seconds = {part: round(value, 4) for part, value in seconds.items()}
             return _committed(ledger, task, body | {"seconds": seconds, "requests": requests, "device": device})
 
-        return _once(ledger, do)
+        return _once(ledger, do, from_epoch=2)
 
 
 def usable_device(device: str) -> str:
@@ -125,11 +126,13 @@ def usable_device(device: str) -> str:
     return device if device == "cpu" or torch.cuda.is_available() else "cpu"
 
 
-def _once(ledger: Objects, do: Callable[[Any], Record]) -> Callable[[Any], Record]:
-    """``do``, but for a tile that a worker of an earlier driver has committed since this one read the ledger."""
+def _once(ledger: Objects, do: Callable[[Any], Record], from_epoch: int) -> Callable[[Any], Record]:
+    """``do``, but for a tile that has been committed since the driver read the ledger, as by a worker of an earlier
+    driver that was still at it. Looked for from the ``from_epoch``-th driver on: before it there can be none."""
 
     def once(task: CubeTask | MapTask) -> Record:
-        standing = standing_record(ledger, task.tile.id, task.seq, task.key) if task.epoch > 1 else None
+        looked = task.epoch >= from_epoch
+        standing = standing_record(ledger, task.tile.id, task.seq, task.key) if looked else None
         return standing or do(task)
 
     return once

@@ -142,7 +142,10 @@ class DaskExecutor:
 
 def _result(future: Any) -> Record | Failure:
     if future.status == "finished":
-        answer: Record | Failure = future.result()
+        try:
+            answer: Record | Failure = future.result()
+        except (OSError, RuntimeError) as lost:  # it lies on a worker that only the scheduler can name
+            return Failure("infrastructure", f"the task is done, but its result is out of reach: {lost}")
         return answer
     error = future.exception()
     if error is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_broken_scenes_quarantine_their_tiles_and_mended_ones_are_finished_by_a_
 def test_a_tile_under_cloud_all_season_is_set_aside_with_its_reason(
     finished: Job, archive: Archive, tmp_path: Path
 ) -> None:
-    def clouded(value: int, step: int) -> object:
+    def clouded(value: int, step: int) -> Callable[[NDArray], NDArray]:
         def change(values: NDArray) -> NDArray:
             values[-48 // step :, -48 // step :] = value
             return values
@@ -94,9 +95,9 @@ def test_a_tile_under_cloud_all_season_is_set_aside_with_its_reason(
         return change
 
     for scene in archive.of("sentinel-2-l2a"):
-        archive.change(scene, clouded(CLOUD_SCL, 2), "scl")  # type: ignore[arg-type]
+        archive.change(scene, clouded(CLOUD_SCL, 2), "scl")
     for scene in archive.of("landsat-c2-l2"):
-        archive.change(scene, clouded(CLOUD_QA, 3), "qa_pixel")  # type: ignore[arg-type]
+        archive.change(scene, clouded(CLOUD_QA, 3), "qa_pixel")
     job = on_archive(finished, archive, tmp_path / "run")
     job.predict(expect=3)
     report = job.report()

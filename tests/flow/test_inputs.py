@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,10 @@ def signed_items(archive: Archive, server: FileServer, at: Path) -> str:
     return str(at)
 
 
+def has_served(server: FileServer, files: int) -> bool:
+    return server.counts()["served"] > files
+
+
 def test_signed_links_that_expire_during_the_run_are_signed_anew(
     finished: Job, archive: Archive, tmp_path: Path
 ) -> None:
@@ -95,7 +100,7 @@ def test_signed_links_that_expire_during_the_run_are_signed_anew(
         driver = subprocess.Popen(command("predict", job.yaml), cwd=REPO_ROOT, stderr=subprocess.PIPE)
         try:
             for served in (20, 120):
-                wait_until(lambda served=served: server.counts()["served"] > served, PATIENCE_S, "scenes to be read")
+                wait_until(partial(has_served, server, served), PATIENCE_S, "scenes to be read")
                 server.expire_tokens()
             _, said = driver.communicate(timeout=PATIENCE_S)
         finally:
