@@ -101,14 +101,13 @@ def test_scenes_labels_cube_model_and_map_in_a_bucket_give_the_bytes_of_a_local_
         np.testing.assert_array_equal(there[name], here[name], err_msg=name)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 def test_throttling_cut_connections_lost_answers_and_half_bodies_are_survived(
-    stocked: Bucket, finished: Job, tmp_path: Path, seed: int
+    stocked: Bucket, finished: Job, tmp_path: Path
 ) -> None:
     job = on_s3(finished, stocked, "run").with_({"model.uri": f"{stocked.uri}/model"})
     copy_model(finished.model, job.model)
     job = Job(tmp_path, job.spec)
-    with fault_proxy(stocked.server.endpoint, *FAULTS, seed=seed) as proxy:
+    with fault_proxy(stocked.server.endpoint, *FAULTS, seed=1) as proxy:
         told = tilth("predict", job.yaml, env=stocked.server.at(proxy.url).env())
         counts = proxy.counts()
     assert all(counts[fault.kind] > 0 for fault in FAULTS), counts

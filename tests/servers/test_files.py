@@ -25,7 +25,7 @@ def status(url: str) -> int:
 
 
 def test_gdal_reads_ranges_through_the_proxy_and_its_retries_survive(image: Path) -> None:
-    throttled = Fault("slow_down", share=0.5, times=1, path="image")
+    throttled = Fault("slow_down", share=1.0, times=1, path="image")
     with file_server(image) as files, fault_proxy(files.url, throttled, seed=3) as proxy:
         retries = {"GDAL_HTTP_MAX_RETRY": "5", "GDAL_HTTP_RETRY_DELAY": "0.05", "CPL_VSIL_CURL_CHUNK_SIZE": "65536"}
         gdal = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", **retries)
@@ -34,7 +34,7 @@ def test_gdal_reads_ranges_through_the_proxy_and_its_retries_survive(image: Path
         counts = proxy.counts()
     with rasterio.open(image / "image.tif") as here:
         np.testing.assert_array_equal(here.read(), values)
-    assert counts["slow_down"] >= 2
+    assert counts["slow_down"] >= 1
     assert counts["passed"] >= 3
 
 
