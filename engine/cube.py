@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.errors import TileError
 from engine.read import Patch
-from engine.types import SENSOR_BANDS, Axis, Item, Layer, Options, Window, digest
+from engine.types import SENSOR_BANDS, Axis, Item, Layer, LayerName, Options, Window, digest, sensor_of
 from kernels.composite import max_gcvi_update, mean_finish, mean_update
 from kernels.scaling import encode_reflectance, encode_temperature, pixel_qa_valid, qa_pixel_valid, scl_valid
 from kernels.speckle import refined_lee
@@ -22,8 +22,6 @@ STAGE_VERSION = "cube-1"
 
 _HALO_PX = 3  # the refined Lee window is 7 x 7
 _GREEN, _NIR = SENSOR_BANDS["optical"].index("green"), SENSOR_BANDS["optical"].index("nir")
-
-LayerName = Literal["optical", "radar", "thermal", "radar_acquisitions"]
 
 
 class CubeOptions(Options):
@@ -41,11 +39,6 @@ class Reader(Protocol):
     """One band of one item for a window of the grid, grown by ``margin`` source pixels; None where they do not meet."""
 
     def __call__(self, item: Item, band: str, window: Window, margin: int = 0) -> Patch | None: ...
-
-
-def sensor_of(layer: str) -> str:
-    """The sensor group whose items a layer is made of."""
-    return "radar" if layer == "radar_acquisitions" else layer
 
 
 def items_by_step(axis: Axis, items: Sequence[Item]) -> list[list[Item]]:

@@ -32,6 +32,7 @@ _PARALLEL = 16
 _CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCS_")
 """How the variables begin that decide which store is asked, and as whom."""
 _PER_DELETE = 1000
+_INSTANCE_METADATA = "169.254.169.254"
 _TRIES = 8
 _RETRY: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
 
@@ -56,7 +57,7 @@ class Objects:
         self.requests = 0
         self.bytes_out = 0
         self.bytes_in = 0
-        self.obstore = _open(self.uri)
+        self._store = _open(self.uri) if "://" in self.uri else None
 
     def __reduce__(self) -> tuple:
         return Objects, (self.uri,)
@@ -68,6 +69,16 @@ class Objects:
     def url(self, key: str) -> str:
         """Full URI of one object."""
         return f"{self.uri}/{key}"
+
+    @property
+    def obstore(self) -> ObjectStore:
+        """The store itself, to be written to; a local folder is made."""
+        self._store = self._store or _open(self.uri)
+        return self._store
+
+    def _is_unmade(self) -> bool:
+        """Whether this is a local folder that nobody has written to yet: looking must leave no trace."""
+        return self._store is None and "://" not in self.uri and not Path(self.uri).exists()
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object in one PUT, replacing what was there."""
@@ -109,7 +120,7 @@ class Objects:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those already gone are no error."""
-        doomed = list(keys)
+        doomed = [] if self._is_unmade() else list(keys)
         if len(doomed) < 2:
             for key in doomed:
                 self._delete(key)
@@ -131,8 +142,11 @@ class Objects:
 
     def _get(self, key: str) -> bytes:
         self.requests += 1
+        if self._is_unmade():
+            raise FileNotFoundError(self.url(key))
+        store = self.obstore
         try:
-            data = bytes(obstore.get(self.obstore, key).bytes())
+            data = bytes(obstore.get(store, key).bytes())
         except FileNotFoundError:
             raise FileNotFoundError(self.url(key)) from None
         except Exception as error:
@@ -142,10 +156,13 @@ class Objects:
 
     def _list(self, prefix: str) -> list[Entry]:
         self.requests += 1
+        if self._is_unmade():
+            return []
+        store = self.obstore
         try:
             return [
                 Entry(meta["path"], meta["size"], meta["last_modified"])
-                for page in obstore.list(self.obstore, prefix or None, chunk_size=1000)
+                for page in obstore.list(store, prefix or None, chunk_size=1000)
                 for meta in page
             ]
         except Exception as error:
@@ -171,8 +188,9 @@ class Objects:
 
     def _put(self, key: str, data: bytes, mode: Literal["create", "overwrite"]) -> None:
         self.requests += 1
+        store = self.obstore
         try:
-            obstore.put(self.obstore, key, data, mode=mode, use_multipart=False)
+            obstore.put(store, key, data, mode=mode, use_multipart=False)
         except AlreadyExistsError as error:
             raise FileExistsError(self.url(key)) from error
         except Exception as error:
@@ -187,6 +205,13 @@ class Objects:
                 f"the store refuses: {first}",
                 place=self.url(key),
                 remedy="check the credentials in the environment and the bucket's policy, or name another uri",
+            )
+        if _INSTANCE_METADATA in str(error):  # where the client asks last, on a machine of no cloud
+            return InputError(
+                "no credentials for the store are in the environment",
+                expected="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of a cloud's machine",
+                place=self.url(key),
+                remedy="set them, and AWS_REGION or AWS_ENDPOINT_URL as the store asks",
             )
         if "NoSuchBucket" in str(error) or "bucket does not exist" in str(error):
             return InputError(f"no such bucket: {first}", place=self.url(key), remedy="create the bucket first")

@@ -100,8 +100,9 @@ def map_tile(task: MapTask, block: CubeBlock, card: Card, classify: Classify, gr
     strip it falls in. Raises TileError for a tile in which nothing was ever seen.
     """
     shape = task.tile.core.shape
-    classes = ClassMap(np.full(shape, NODATA, np.uint8), np.full(shape, NODATA, np.uint8))
     inside = ground.inside(task.tile.core)
+    unseen = np.full(shape, NODATA, np.uint8)
+    classes = ClassMap(unseen, unseen.copy(), int(inside.sum()))
     seen = False
     rows = max(1, _STRIP_PX // shape[1])
     for y0 in range(0, shape[0], rows):
@@ -139,6 +140,7 @@ def publish_tile(
         "files": {name: [len(data), checksum(data)] for name, data in files.items()},
         "bbox": task.facts["bbox"],
         "pixels": {str(i): int(n) for i, n in enumerate(counts) if n},
+        "asked": classes.asked,
     }
 
 

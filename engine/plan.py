@@ -15,12 +15,12 @@ from pydantic import field_validator
 from pyproj import Transformer
 
 from engine.catalog import Found, SourceOptions, find_items
-from engine.cube import STAGE_VERSION, CubeOptions, sensor_of
+from engine.cube import STAGE_VERSION, CubeOptions
 from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, tiles_of
 from engine.ground import MaskOptions, mask_identity
 from engine.steps import SeasonOptions, acquisition_axis, regular_axis
-from engine.types import SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest
+from engine.types import SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
 
 _NEAR_PX = 30
 """Items this many pixels beyond a tile are its items too: the speckle window reaches over the edge."""

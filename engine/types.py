@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ SENSOR_BANDS: Mapping[str, tuple[str, ...]] = {
     "thermal": THERMAL_BANDS,
 }
 
+LayerName = Literal["optical", "radar", "thermal", "radar_acquisitions"]
+"""A cube's layers: one per sensor on the regular axis, and radar again at the times it was acquired."""
+
 FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
     **{band: (band,) for bands in SENSOR_BANDS.values() for band in bands},
     "ndvi": ("nir", "red"),
@@ -31,6 +34,11 @@ FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
     "rvi": ("nir", "red"),
 }
 """Every feature a recipe may name, and the bands it is made of (an index: in the order its kernel takes them)."""
+
+
+def sensor_of(layer: str) -> str:
+    """The sensor group whose items a layer is made of."""
+    return "radar" if layer == "radar_acquisitions" else layer
 
 
 class Options(BaseModel):
@@ -244,3 +252,5 @@ class ClassMap:
 
     class_index: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
+    asked: int
+    """Pixels inside area and mask, with data or without."""

@@ -1,4 +1,5 @@
-"""What can be found wrong in seconds, before a worker starts: places that cannot be written, files that do not fit.
+"""What can be found wrong in seconds, before a worker starts: places that cannot be written, files and models that do
+not fit.
 
 Only headers are opened. Each error names the spec's key, the value there, what was expected and the remedy.
 """
@@ -17,11 +18,16 @@ import numpy as np
 
 from engine.errors import InputError, SpecError
 from engine.grid import make_grid, read_area
+from engine.models import Card, read_card
 from engine.objects import Objects, absolute
+from engine.plan import Plan, refuse_too_large
 from engine.samples import is_raster, read_legend
+from engine.store import refuse_other_cube
 from engine.training.blocks import FOLDS
 from engine.types import Grid
+from jobs.cluster import is_remote
 from jobs.headers import Box, overlap, polygon_box, raster_box
+from jobs.pinned import fresh_plan
 from jobs.reach import about, check_address, probe, within
 from jobs.spec import Spec
 
@@ -43,6 +49,45 @@ def check_places(spec: Spec) -> None:
     if spec.labels is not None:
         _check_labels(spec, grid)
     _check_stores(spec)
+
+
+def checked_plan(spec: Spec) -> Plan:
+    """The plan, with what can be wrong with it found out before any worker starts."""
+    plan = fresh_plan(spec)
+    refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
+    recipe = spec.recipe() if spec.labels else checked_card(spec).recipe
+    refuse_too_large(plan, spec.byte_budget(), len(recipe.features), recipe.steps)
+    return plan
+
+
+def checked_card(spec: Spec) -> Card:
+    """The model's card; InputError where the spec's inputs or season cannot give what it needs."""
+    card = read_card(spec.model.uri)
+    recipe, mine = card.recipe, spec.recipe()
+    lacking = set(recipe.layers) - set(spec.inputs.sources())
+    if lacking:
+        raise InputError(
+            f"the model needs {', '.join(recipe.features)}",
+            expected=f"inputs.{', inputs.'.join(sorted(lacking))}",
+            place=spec.model.uri,
+            remedy="add the input, or use a model without it",
+        )
+    if card.halo:
+        raise InputError(
+            f"the model looks {card.halo} pixels beyond the one it classifies",
+            expected="a model of single pixels",
+            place=spec.model.uri,
+            remedy="models that look at neighbours are not streamed yet; use a TempCNN or a forest",
+        )
+    for name in ("steps", "step_days", "season_start"):
+        if getattr(recipe, name) != getattr(mine, name):
+            raise InputError(
+                f"the model was made for {name} {getattr(recipe, name)}, the season gives {getattr(mine, name)}",
+                place=spec.model.uri,
+                remedy="give season start, step_days, end and as_of as the model was trained for, or give labels and "
+                "another model.uri, and one is trained for this season",
+            )
+    return card
 
 
 def _check_season(spec: Spec) -> None:
@@ -77,7 +122,7 @@ def _path(uri: str) -> PurePosixPath:
 
 def _check_addresses(spec: Spec) -> None:
     compute = spec.compute
-    remote = compute.address is not None and compute.address.startswith("http")
+    remote = is_remote(spec)
     if compute.address not in (None, "auto"):
         check_address(
             compute.address or "", "compute.address", ("http", "https", ""), "http://head:8265, head:6379 or auto"

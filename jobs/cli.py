@@ -118,7 +118,9 @@ def submit(
 def resume(
     run: Run,
     changes: Changes = None,
-    inside: Annotated[bool, typer.Option("--inside", help="Drive here, in the cluster this process runs in.")] = False,
+    inside: Annotated[
+        bool, typer.Option("--inside", hidden=True, help="Drive here, in the cluster this process runs in.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--detach", help="On a cluster: watch until it ends, or return.")
     ] = False,

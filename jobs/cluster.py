@@ -26,6 +26,11 @@ RAY_SETTINGS = {
 }
 
 
+def is_remote(spec: Spec) -> bool:
+    """Whether the whole run is handed over to a cluster as a job."""
+    return bool(spec.compute.address and spec.compute.address.startswith("http"))
+
+
 def joins_cluster(spec: Spec) -> bool:
     """Whether the map stage runs on a Ray that is there already, rather than on one of our own."""
     return not spec.compute.in_process and (spec.compute.address is not None or "RAY_ADDRESS" in os.environ)
@@ -51,10 +56,9 @@ def connected(spec: Spec) -> Iterator[None]:
                 joined = address if address and not address.startswith("http") else "auto"
                 ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR)
             else:
-                workers = spec.compute.workers.max or len(os.sched_getaffinity(0))
                 ray.init(
                     address="local",  # never a Ray that somebody else has started on this machine
-                    num_cpus=max(1, round(workers * spec.compute.cpus_per_worker)),
+                    num_cpus=max(1, round(spec.most_workers() * spec.compute.cpus_per_worker)),
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
@@ -86,7 +90,7 @@ def _signals_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def hand_over(spec: Spec, address: str, changes: Sequence[str] = ()) -> str:
+def hand_over(spec: Spec, changes: Sequence[str] = ()) -> str:
     """Give a pinned run to a Ray cluster as a job; returns the job's id. The job is a ``resume`` of the pinned plan.
 
     ``changes``: to compute and budget, for this job alone.
@@ -96,10 +100,10 @@ def hand_over(spec: Spec, address: str, changes: Sequence[str] = ()) -> str:
     words = [Path(sys.executable).name, "-m", "jobs", "resume", absolute(spec.output.uri), "--inside"]
     words += [word for change in changes for word in ("--set", change)]
     try:
-        return str(JobSubmissionClient(address).submit_job(entrypoint=shlex.join(words)))
+        return str(JobSubmissionClient(str(spec.compute.address)).submit_job(entrypoint=shlex.join(words)))
     except (ConnectionError, RuntimeError, OSError) as error:
         raise InfrastructureError(
             f"the cluster does not take the job: {error}",
-            place=f"compute.address {address}",
+            place=f"compute.address {spec.compute.address}",
             remedy="check the address (http://head:8265) and that the dashboard runs",
         ) from error

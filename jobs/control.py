@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import threading
 import time
@@ -19,7 +18,7 @@ from engine.objects import Objects
 from engine.plan import Plan
 from engine.run import Progress
 from engine.work import LEDGER, cube_ledger
-from jobs.cluster import connected, joins_cluster
+from jobs.cluster import connected, is_remote, joins_cluster
 from jobs.drive import Drive, states
 from jobs.pinned import (
     ask_to_cancel,
@@ -27,6 +26,7 @@ from jobs.pinned import (
     pinned_plan,
     pinned_spec,
     read_progress,
+    seconds_spent,
     write_progress,
 )
 from jobs.spec import Spec, load_spec
@@ -54,18 +54,19 @@ def drive(
     output = Objects(spec.output.uri)
     asked = threading.Event()
     began = time.time()
+    before_s = 0.0 if fresh else seconds_spent(output)
     written = [0.0]
 
     def tick(progress: Progress) -> None:
         show(progress)
         if time.monotonic() - written[0] >= _PROGRESS_EVERY_S or progress.done == progress.total:
             written[0] = time.monotonic()
-            write_progress(output, progress_state(progress, began))
+            write_progress(output, progress_state(progress, before_s + time.time() - began))
 
     def stop() -> TilthError | None:
         if asked.is_set() or is_cancelled(output):
             return Cancelled("stopped as asked", remedy=f"tilth resume {spec.output.uri}")
-        return over_budget(spec, time.time() - began)
+        return over_budget(spec, before_s + time.time() - began)
 
     joined = connected(spec) if joins_cluster(spec) else contextlib.nullcontext()
     with draining(asked, say), joined:
@@ -73,10 +74,9 @@ def drive(
 
 
 def over_budget(spec: Spec, seconds: float) -> BudgetReached | None:
-    """The error that ends the run once its hours or its money are used up."""
+    """The error that ends the run once its hours or its money are used up; ``seconds``: of all its drivers so far."""
     budget, hours = spec.budget, seconds / 3600
-    workers = spec.compute.workers.max or (4 if spec.compute.address else len(os.sched_getaffinity(0)))
-    cost = hours * workers * budget.worker_cost_per_hour
+    cost = hours * spec.most_workers() * budget.worker_cost_per_hour
     for used, most, name in ((hours, budget.max_hours, "max_hours"), (cost, budget.max_cost, "max_cost")):
         if most is not None and used >= most:
             return BudgetReached(
@@ -87,7 +87,7 @@ def over_budget(spec: Spec, seconds: float) -> BudgetReached | None:
     return None
 
 
-def progress_state(progress: Progress, began: float) -> dict[str, Any]:
+def progress_state(progress: Progress, spent_s: float) -> dict[str, Any]:
     """Progress as JSON for other processes."""
     return {
         "stage": progress.stage,
@@ -99,7 +99,7 @@ def progress_state(progress: Progress, began: float) -> dict[str, Any]:
         "trouble": progress.trouble,
         "seconds": {name: round(value, 3) for name, value in progress.seconds.items()},
         "stage_s": round(time.monotonic() - progress.began, 3),
-        "run_began": began,
+        "spent_s": round(spent_s, 3),
     }
 
 
@@ -174,10 +174,13 @@ def retry(spec: Spec) -> int:
 
 
 def cancel(spec: Spec) -> dict[str, Any] | None:
-    """Ask the run's driver to drain and end; returns who that is, or None when nobody drives."""
+    """Ask the run's driver to drain and end; returns who that is, or None when nobody drives. A job on a cluster is
+    asked before it has begun, too."""
     output = Objects(spec.output.uri)
-    ask_to_cancel(output)
-    return holder(output.child(LEDGER))
+    driver = holder(output.child(LEDGER))
+    if driver or is_remote(spec):
+        ask_to_cancel(output)
+    return driver
 
 
 def tile_index(plan: Plan, name: str) -> int:

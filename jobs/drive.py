@@ -6,7 +6,6 @@ through an executor; what the ledger says is done is not done again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,13 +13,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import psutil
-
-from engine.errors import InputError, MicroBatchTooLarge, TilthError
+from engine.errors import MicroBatchTooLarge, TilthError
 from engine.executors import Executor
 from engine.keys import map_keys, tile_facts
 from engine.ledger import Lease, Ledger, Record
-from engine.models import Card, Domain, model_digest, read_card
+from engine.models import Card, Domain, model_digest
 from engine.objects import Objects
 from engine.pipeline import CubeTask, MapTask
 from engine.plan import Plan
@@ -29,12 +26,11 @@ from engine.store import CubeLayout, prepare
 from engine.train import TrainRequest, is_trained, outline, train
 from engine.types import Tile
 from engine.work import LEDGER, CubeWork, MapWork, Work, cube_ledger
+from jobs.checks import checked_card
 from jobs.cluster import connected
 from jobs.finish import finish, stated
 from jobs.pinned import micro_batch, pin
 from jobs.spec import Spec
-
-_WORKER_BYTES = 2_000_000_000
 
 
 @dataclass
@@ -55,7 +51,7 @@ class Drive:
 
     def __post_init__(self) -> None:
         self.output, self.cube = Objects(self.spec.output.uri), Objects(self.spec.cube.uri)
-        self.limits = Limits(bytes_in_flight(self.spec), self.spec.compute.retries)
+        self.limits = Limits(self.spec.byte_budget(), self.spec.compute.retries)
         self.began = time.monotonic()
 
     def run(self, last: str = "map") -> dict[str, Any]:
@@ -230,42 +226,12 @@ class Drive:
         return self.stop()
 
 
-def checked_card(spec: Spec) -> Card:
-    """The model's card; InputError where the spec's inputs or season cannot give what it needs."""
-    card = read_card(spec.model.uri)
-    recipe, mine = card.recipe, spec.recipe()
-    lacking = set(recipe.layers) - set(spec.inputs.sources())
-    if lacking:
-        raise InputError(
-            f"the model needs {', '.join(recipe.features)}",
-            expected=f"inputs.{', inputs.'.join(sorted(lacking))}",
-            place=spec.model.uri,
-            remedy="add the input, or use a model without it",
-        )
-    if card.halo:
-        raise InputError(
-            f"the model looks {card.halo} pixels beyond the one it classifies",
-            expected="a model of single pixels",
-            place=spec.model.uri,
-            remedy="models that look at neighbours are not streamed yet; use a TempCNN or a forest",
-        )
-    for name in ("steps", "step_days", "season_start"):
-        if getattr(recipe, name) != getattr(mine, name):
-            raise InputError(
-                f"the model was made for {name} {getattr(recipe, name)}, the season gives {getattr(mine, name)}",
-                place=spec.model.uri,
-                remedy="give the season the model's start, step and length (season.as_of shortens it), or train anew",
-            )
-    return card
-
-
 @contextmanager
 def executor_for(stage: str, work: Work, spec: Spec, tiles: int) -> Iterator[Executor]:
     """Workers for a stage, ended with it."""
     compute = spec.compute
-    most = compute.workers.max or (4 if compute.address else len(os.sched_getaffinity(0)))
     # Two tiles are under way in each: more workers than that would only be paid for.
-    workers = max(1, compute.workers.min, min(most, -(-tiles // 2)))
+    workers = max(1, compute.workers.min, min(spec.most_workers(), -(-tiles // 2)))
     with ExitStack() as ended_with_it:
         executor: Executor
         if compute.in_process:
@@ -283,15 +249,6 @@ def executor_for(stage: str, work: Work, spec: Spec, tiles: int) -> Iterator[Exe
             executor = RayExecutor(work, workers, compute.cpus_per_worker, compute.gpus_per_worker)
         ended_with_it.callback(executor.close)
         yield executor
-
-
-def bytes_in_flight(spec: Spec) -> int:
-    """The byte budget: as given, half of this machine's free memory, or 2 GB per worker of a cluster."""
-    if spec.compute.bytes_in_flight is not None:
-        return spec.compute.bytes_in_flight
-    if spec.compute.address:
-        return _WORKER_BYTES * (spec.compute.workers.max or 4)
-    return int(psutil.virtual_memory().available // 2)
 
 
 def states(ledger: Ledger, plan: Plan, stage: str = "cube") -> dict[str, int]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from engine.cube import sensor_of
 from engine.ledger import Ledger
 from engine.models import Recipe
-from engine.objects import Objects
 from engine.plan import Plan
+from engine.samples import read_legend
 from engine.types import SENSOR_BANDS
-from engine.work import LEDGER, cube_ledger
-from jobs.drive import Drive, bytes_in_flight, checked_card
-from jobs.pinned import fresh_plan
+from engine.work import cube_ledger
+from jobs.checks import checked_card, checked_plan
+from jobs.drive import Drive
 from jobs.spec import Spec
+
+_START_S = 25.0
+"""Starting workers and compiling kernels, once a stage; measured on 2 cores."""
+_PROCESS_BYTES = 500_000_000
+"""What a driver or a worker holds before its first tile: Python, GDAL, torch."""
+
+
+_USUAL_CLASSES = 12
+"""Assumed of labels without a legend: their raster is not read to plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +36,14 @@ class Rates:
     seconds_per_asset: float = 0.004
     pixels_per_s_per_asset: float = 40e6
     pixels_per_s_model: float = 25e3
+    pixels_per_s_training: float = 8e3
     seconds_per_tile: float = 0.05
     source: str = "defaults, 2 cores, local scenes"
 
 
 def estimate(spec: Spec, sample: int) -> dict[str, Any]:
     """Facts of the plan; with ``sample``, that many tiles are run first (in this process, and kept)."""
-    plan = fresh_plan(spec)
+    plan = checked_plan(spec)
     return describe(spec, plan, _measured(spec, plan, sample) if sample else Rates())
 
 
@@ -43,32 +51,29 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
     """The facts that ``tilth plan`` prints; ``--json`` keys are these."""
     rates = rates or Rates()
     recipe = spec.recipe() if spec.labels else checked_card(spec).recipe
-    workers = spec.compute.workers.max or (4 if spec.compute.address else len(os.sched_getaffinity(0)))
-    seconds = _seconds(plan, rates)
-    hours = sum(seconds.values()) / 3600 / workers
-    done = {
-        "cube": Ledger(cube_ledger(spec.cube.uri)).load().latest,
-        "map": Ledger(Objects(spec.output.uri).child(LEDGER)).load().latest,
-    }
-    keyed = {tile.id: plan.cube_key(i) for i, tile in enumerate(plan.tiles)}
+    built = Ledger(cube_ledger(spec.cube.uri)).load().latest
+    todo = [i for i, tile in enumerate(plan.tiles) if tile.id not in built or built[tile.id].key != plan.cube_key(i)]
+    workers = spec.most_workers()
+    seconds = _stage_seconds(spec, _part(plan, todo), plan, rates)
+    hours = sum(seconds.values()) / 3600
     return {
         "name": spec.name,
         "run": spec.digest()[:12],
         "tiles": len(plan.tiles),
+        "cube_tiles_done": len(plan.tiles) - len(todo),
         "tile_px": plan.grid.tile_px,
         "grid": f"{plan.grid.width} x {plan.grid.height} px of {plan.grid.resolution:g} m, {plan.grid.crs}",
         "area_km2": round(plan.area.area / 1e6, 4),
-        "steps": max(len(axis) for axis in plan.axes.values()),
+        "season_steps": max(len(axis) for axis in plan.axes.values()),
+        "used_steps": recipe.steps,
         "features": ", ".join(recipe.features),
         "items": len(plan.items),
         "items_per_tile": round(len(plan.links) / max(len(plan.tiles), 1), 1),
         "read_bytes": plan.read_bytes(),
         "write_bytes": plan.write_bytes(),
-        "memory_per_tile_bytes": _memory(plan, recipe),
-        "memory_in_flight_bytes": bytes_in_flight(spec),
-        "cube_tiles_done": sum(k in done["cube"] and done["cube"][k].key == v for k, v in keyed.items()),
+        **_memory(spec, plan, recipe),
         "workers": workers,
-        "core_hours": round(sum(seconds.values()) / 3600, 4),
+        "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
         "wall_hours": round(hours, 4),
         "cost": round(hours * workers * spec.budget.worker_cost_per_hour, 4),
         "inputs": [*plan.audit, *(f"left out: {problem}" for problem in plan.left_out)],
@@ -81,18 +86,43 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
     }
 
 
-def _memory(plan: Plan, recipe: Recipe) -> int:
-    return max(plan.cube_memory_bytes(), plan.map_memory_bytes(len(recipe.features), recipe.steps))
+def _memory(spec: Spec, plan: Plan, recipe: Recipe) -> dict[str, int]:
+    """Projected peak of all processes: tiles under way, at most two a worker and as the byte budget lets, and the
+    processes themselves."""
+    tile = max(plan.cube_memory_bytes(), plan.map_memory_bytes(len(recipe.features), recipe.steps))
+    at_once = max(1, min(2 * spec.most_workers(), len(plan.tiles), spec.byte_budget() // tile))
+    processes = 1 + (0 if spec.compute.in_process else spec.most_workers())
+    return {
+        "memory_per_tile_bytes": tile,
+        "tiles_at_once": at_once,
+        "memory_peak_bytes": tile * at_once + processes * _PROCESS_BYTES,
+        "byte_budget_bytes": spec.byte_budget(),
+    }
 
 
-def _seconds(plan: Plan, rates: Rates) -> dict[str, float]:
-    """Core seconds of the cube and of the map stage."""
+def _stage_seconds(spec: Spec, todo: Plan, plan: Plan, rates: Rates) -> dict[str, float]:
+    """Wall seconds of each stage; a training that has converged stops earlier than said here."""
+    workers = spec.most_workers()
+    core = _core_seconds(todo, plan, rates)
+    seconds = {"start": _START_S * (1 + bool(todo.tiles)), "cube": core["cube"] / workers}
+    if spec.labels is not None:
+        options = spec.train_options()
+        legend = spec.labels.legend
+        classes = len(read_legend(legend, np.zeros(0, np.int32)).names) if legend else _USUAL_CLASSES
+        most = min(0.6 * plan.grid.width * plan.grid.height, classes * options.max_samples_per_class)
+        if options.family == "tempcnn":
+            seconds["training_at_most"] = most * options.epochs / rates.pixels_per_s_training
+    return seconds | {"map": core["map"] / workers}
+
+
+def _core_seconds(todo: Plan, plan: Plan, rates: Rates) -> dict[str, float]:
+    """Core seconds of the cube tiles to be built, and of the whole map."""
     side = plan.grid.tile_px**2
-    bands = np.array([len(SENSOR_BANDS[sensor_of(item.sensor)]) + (item.mask_kind is not None) for item in plan.items])
-    assets = int(bands[plan.links].sum()) if len(plan.links) else 0
+    bands = np.array([len(SENSOR_BANDS[item.sensor]) + (item.mask_kind is not None) for item in plan.items])
+    assets = int(bands[todo.links].sum()) if len(todo.links) else 0
     cube = assets * (rates.seconds_per_asset + side / rates.pixels_per_s_per_asset)
     mapped = len(plan.tiles) * (side / rates.pixels_per_s_model + rates.seconds_per_tile)
-    return {"cube": cube + len(plan.tiles) * rates.seconds_per_tile, "map": mapped}
+    return {"cube": cube + len(todo.tiles) * rates.seconds_per_tile, "map": mapped}
 
 
 def _measured(spec: Spec, plan: Plan, sample: int) -> Rates:
@@ -104,7 +134,7 @@ def _measured(spec: Spec, plan: Plan, sample: int) -> Rates:
     began = time.monotonic()
     Drive(local, part, lambda _: None, lambda _: None, lambda: None).run("cube")
     seconds = time.monotonic() - began
-    assumed = _seconds(part, Rates())["cube"]
+    assumed = _core_seconds(part, part, Rates())["cube"]
     factor = seconds / assumed if assumed else 1.0
     base = Rates()
     return replace(
@@ -119,6 +149,5 @@ def _part(plan: Plan, chosen: list[int]) -> Plan:
     """The plan with some of its tiles."""
     parts = [plan.links[plan.starts[i] : plan.starts[i + 1]] for i in chosen]
     starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
-    return replace(
-        plan, tiles=tuple(plan.tiles[i] for i in chosen), starts=starts, links=np.concatenate(parts).astype(np.int32)
-    )
+    links = np.concatenate([np.zeros(0, np.int32), *parts])
+    return replace(plan, tiles=tuple(plan.tiles[i] for i in chosen), starts=starts, links=links)

@@ -16,6 +16,7 @@ import pyogrio
 import shapely
 from rasterio.errors import RasterioError
 
+from engine.errors import TilthError
 from engine.ledger import Ledger, Record
 from engine.models import Card, model_digest, read_card
 from engine.objects import Objects
@@ -58,21 +59,21 @@ def finish(
     output.delete([f"{product}.gti.gpkg" for product in get_args(Product) if product not in spec.output.products])
     if any(record.seq > 1 or record.epoch > 1 for record in ledger.latest.values()):  # else nothing old can be there
         _prune(output, written)
-    _draw(spec, plan, card, output, bool(written))
+    _draw(spec, plan, card, output, {tile: record.body["folder"] for tile, record in written.items()})
     report = _report(spec, plan, ledger, cube_ledger, card, seconds=seconds, epoch=epoch)
     output.put("report.json", dump_json(report))
     return report
 
 
-def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, any_tile: bool) -> None:
+def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, folders: Mapping[str, str]) -> None:
     """``map.png``: the map, the labels beside it where they are a raster of moderate size, and the confidence."""
-    if not any_tile or set(spec.output.products) != set(get_args(Product)):
+    if not folders or set(spec.output.products) != set(get_args(Product)):
         output.delete(["map.png"])
         return
     small = plan.grid.height * plan.grid.width <= _MOST_PX_BESIDE
     labels = spec.labels.uri if spec.labels and is_raster(spec.labels.uri) and small else None
-    with suppress(RasterioError, OSError):  # the map is whole without its picture
-        output.put("map.png", picture.draw(spec.output.uri, card, title=spec.name, grid=plan.grid, truth=labels))
+    with suppress(RasterioError, OSError, TilthError):  # the map is whole without its picture
+        output.put("map.png", picture.draw(spec.output.uri, card, plan, folders, title=spec.name, truth=labels))
 
 
 def _is_written(record: Record | None) -> bool:
@@ -120,7 +121,7 @@ def _report(
         "season": stated(spec),
         "area_km2_by_class": area,
         "area_km2_mapped": round(mapped, 6),
-        "area_km2_without_data": round(pixels.get(str(NODATA), 0) * pixel_km2, 6),
+        "area_km2_without_data": round(sum(r.body.get("asked", 0) for r in records) * pixel_km2 - mapped, 6),
         "tiles": {
             "planned": len(plan.tiles),
             "written": sum(r.state == "written" for r in records),

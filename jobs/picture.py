@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,39 +14,39 @@ from rasterio.enums import Resampling
 
 from engine.ground import read_named, read_raster
 from engine.models import Card
-from engine.output import NODATA
-from engine.types import Grid, Window
+from engine.output import NODATA, Product
+from engine.plan import Plan
+from engine.types import Grid, Tile, Window
 
 _MOST_PX = 1200
+_PARALLEL = 16
 
 
-def open_map(uri: str, product: str) -> tuple[NDArray[np.uint8], int]:
-    """The whole map of one product through its mosaic index, decimated to at most 1200 px a side, and the factor."""
-    return read_named(f"{uri}/{product}.gti.gpkg", _decimated)
-
-
-def _decimated(path: str) -> tuple[NDArray[np.uint8], int]:
-    with rasterio.open(path) as source:
-        factor = max(1, -(-max(source.shape) // _MOST_PX))
-        shape = (-(-source.height // factor), -(-source.width // factor))
-        return source.read(1, out_shape=shape, resampling=Resampling.nearest), factor
-
-
-def draw(uri: str, card: Card, *, title: str, grid: Grid, truth: str | None = None, truth_is: str = "labels") -> bytes:
+def draw(
+    uri: str,
+    card: Card,
+    plan: Plan,
+    folders: Mapping[str, str],
+    *,
+    title: str,
+    truth: str | None = None,
+    truth_is: str = "labels",
+) -> bytes:
     """A PNG: the class map, beside it the truth (a raster of codes) if there is one, and the confidence.
 
-    ``uri``: a map with the products class and confidence, at least one tile of them published.
+    ``uri``: a map with the products class and confidence; ``folders``: where each published tile lies below it. At
+    most 1200 px a side are drawn, each tile read at that size from its overviews, so a country takes minutes.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    classes, factor = open_map(uri, "class")
-    confidence, _ = open_map(uri, "confidence")
+    factor = max(1, -(-max(plan.grid.height, plan.grid.width) // _MOST_PX))
+    classes, confidence = (_decimated(uri, product, plan, folders, factor) for product in ("class", "confidence"))
     panels: list[tuple[str, Any]] = [("map", _coloured(classes, card))]
     if truth is not None:
-        panels.append((truth_is, _coloured(_truth(truth, grid, card, factor), card)))
+        panels.append((truth_is, _coloured(_truth(truth, plan.grid, card, factor), card)))
     panels.append(("confidence, %", np.ma.masked_equal(confidence, NODATA)))
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5.2 * len(panels), 6), constrained_layout=True)
     for axis, (name, image) in zip(np.atleast_1d(axes), panels, strict=True):
@@ -59,6 +60,27 @@ def draw(uri: str, card: Card, *, title: str, grid: Grid, truth: str | None = No
     figure.savefig(image, dpi=110)
     pyplot.close(figure)
     return image.getvalue()
+
+
+def _decimated(uri: str, product: Product, plan: Plan, folders: Mapping[str, str], factor: int) -> NDArray[np.uint8]:
+    """The map on the whole grid, every ``factor``-th pixel of every ``factor``-th row; 255 where there is no tile."""
+    picture = np.full((-(-plan.grid.height // factor), -(-plan.grid.width // factor)), NODATA, np.uint8)
+
+    def paste(tile: Tile) -> None:
+        y0, y1, x0, x1 = (-(-edge // factor) for edge in tile.core)
+        if y1 > y0 and x1 > x0:
+            name = f"{uri}/{folders[tile.id]}/{product}.tif"
+            picture[y0:y1, x0:x1] = read_named(name, lambda path: _read_at(path, (y1 - y0, x1 - x0)))
+
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        list(pool.map(paste, (tile for tile in plan.tiles if tile.id in folders)))
+    return picture
+
+
+def _read_at(path: str, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    with rasterio.open(path) as source:
+        values: NDArray[np.uint8] = source.read(1, out_shape=shape, resampling=Resampling.nearest)
+        return values
 
 
 def truth_index(uri: str, grid: Grid, card: Card) -> NDArray[np.uint8]:

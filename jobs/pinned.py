@@ -51,6 +51,7 @@ def pin(spec: Spec, plan: Plan) -> None:
     output.put(name, items)
     run = {"spec": spec.model_dump(mode="json"), "items": name, "audit": plan.audit, "left_out": plan.left_out}
     output.put(_RUN, dump_json(run))
+    output.delete([_PROGRESS])
     output.delete([entry.key for entry in output.entries(_ITEMS) if entry.key != name])
 
 
@@ -106,6 +107,11 @@ def read_progress(output: Objects) -> dict[str, Any] | None:
     """The last progress written, or None."""
     data = output.find(_PROGRESS)
     return json.loads(data) if data else None
+
+
+def seconds_spent(output: Objects) -> float:
+    """Driving time of this run up to its last progress, over all its drivers since it was submitted."""
+    return float((read_progress(output) or {}).get("spent_s", 0.0))
 
 
 def ask_to_cancel(output: Objects) -> None:

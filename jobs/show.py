@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from engine.ledger import Record
 from engine.run import Progress
 
 _console = Console()
+_CHANCE_KAPPA = 0.2
+"""Below it agreement is called slight (Landis and Koch 1977, table 2)."""
 
 
 def say(sentence: str) -> None:
@@ -65,13 +67,31 @@ def plan(facts: Mapping[str, Any], as_json: bool) -> None:
         print(json.dumps(facts, indent=2))
         return
     table = Table(title=f"plan of {facts['name']}", show_header=False)
-    for key, value in facts.items():
-        if key not in ("name", "inputs", "assumed"):
-            table.add_row(key.replace("_", " "), _readable(key, value))
+    for label, value in _plan_rows(facts):
+        table.add_row(label, value)
     _console.print(table)
     for line in facts["inputs"]:
-        _console.print(f"input: {line}", highlight=False)
-    _console.print("assumed: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in facts["assumed"].items()))
+        _line(f"input: {line}")
+    _line("assumed: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in facts["assumed"].items()))
+
+
+def _plan_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "run", facts["run"]
+    yield "area, grid", f"{facts['area_km2']:,.4g} km2, {facts['grid']}"
+    yield "tiles", f"{facts['tiles']:,} of {facts['tile_px']} px; {facts['cube_tiles_done']:,} cube tiles are there"
+    yield "steps", f"{facts['season_steps']} in the season, {facts['used_steps']} in the features"
+    yield "features", facts["features"]
+    yield "scenes", f"{facts['items']:,}; {facts['items_per_tile']:g} a tile"
+    yield "read, write", f"{_bytes(facts['read_bytes'])}, {_bytes(facts['write_bytes'])}, before compression"
+    yield (
+        "memory",
+        f"peak about {_bytes(facts['memory_peak_bytes'])}: {facts['tiles_at_once']} tiles at once of "
+        f"{_bytes(facts['memory_per_tile_bytes'])}, {facts['workers']} worker(s) and the driver",
+    )
+    stages = ", ".join(f"{name.replace('_', ' ')} {_duration(s)}" for name, s in facts["seconds"].items())
+    yield "time", f"about {_duration(facts['wall_hours'] * 3600)}: {stages}"
+    rate = facts["assumed"]["worker_cost_per_hour"]
+    yield "cost", f"{facts['cost']:,.4g}, in the currency of budget.worker_cost_per_hour = {rate:g}"
 
 
 def status(facts: Mapping[str, Any], as_json: bool) -> None:
@@ -81,17 +101,26 @@ def status(facts: Mapping[str, Any], as_json: bool) -> None:
         return
     driver = facts["driver"]
     who = f"{driver['user']} on {driver['host']}, process {driver['pid']}" if driver else "nobody"
-    _console.print(f"[bold]{facts['name']}[/] -> {facts['output']}")
-    _console.print(f"driven by {who}" + (", asked to cancel" if facts["cancel_asked"] else ""))
+    _line(f"{facts['name']} -> {facts['output']}")
+    _line(f"driven by {who}" + (", asked to cancel" if facts["cancel_asked"] else ""))
     for stage, counts in facts["tiles"].items():
-        _console.print(f"{stage}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items())))
-    _console.print("report.json is written" if facts["finished"] else "not finished")
+        _line(f"{stage}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items())))
+    _line("report.json is written" if facts["finished"] else "not finished")
 
 
 def tiles(rows: Sequence[tuple[str, Record]], as_json: bool) -> None:
     """Tiles with state and reason."""
     if as_json:
-        print(json.dumps([{"stage": s, "tile": r.tile, "state": r.state, **r.body} for s, r in rows], indent=2))
+        kept = ("reason", "folder", "seconds", "bbox")
+        print(
+            json.dumps(
+                [
+                    {"stage": s, "tile": r.tile, "state": r.state, **{k: r.body[k] for k in kept if k in r.body}}
+                    for s, r in rows
+                ],
+                indent=2,
+            )
+        )
         return
     for stage, record in rows:
         print(f"{stage}\t{record.tile}\t{record.state}\t{record.body.get('reason', '')}")
@@ -100,21 +129,22 @@ def tiles(rows: Sequence[tuple[str, Record]], as_json: bool) -> None:
 def finished(spec: Any, report: Mapping[str, Any]) -> None:
     """The end of a run, in a few lines."""
     for name, row in report["area_km2_by_class"].items():
-        _console.print(f"  {name}: {row['km2']:.4g} km2", highlight=False)
+        _line(f"  {name}: {row['km2']:.4g} km2")
     counts = report["tiles"]
-    _console.print(
+    _line(
         f"{counts['written']} of {counts['planned']} tiles published, {counts['quarantined']} quarantined, "
-        f"{report['km2_per_hour']:g} km2/h",
-        highlight=False,
+        f"{report['km2_per_hour']:g} km2/h"
     )
     for tile, reason in list(report["quarantined"].items())[:5]:
-        _console.print(f"  quarantined {tile}: {reason}", highlight=False)
+        _line(f"  quarantined {tile}: {reason}")
     for problem in report["left_out"][:5]:
-        _console.print(f"  left out: {problem}", highlight=False)
+        _line(f"  left out: {problem}")
     accuracy = report["model"].get("accuracy") or {}
     if "kappa" in accuracy:
-        _console.print(f"kappa on held-out blocks: {accuracy['kappa']:.3f}", highlight=False)
-    _console.print(f"map: {spec.output.uri}/class.gti.gpkg   report: {spec.output.uri}/report.json", highlight=False)
+        _line(f"kappa on held-out blocks: {accuracy['kappa']:.3f}")
+        if accuracy["kappa"] < _CHANCE_KAPPA:
+            _line("  hardly better than chance: look at the labels, the season and the scenes before using this map")
+    _line(f"map: {spec.output.uri}/class.gti.gpkg   report: {spec.output.uri}/report.json")
 
 
 def findings(found: Sequence[Any], as_json: bool) -> int:
@@ -142,12 +172,20 @@ def write_new(path: Path, text: str) -> None:
     print(f"wrote {path}; check it with: tilth plan {path}")
 
 
-def _readable(key: str, value: Any) -> str:
-    if key.endswith("bytes"):
-        for unit in ("B", "kB", "MB", "GB", "TB"):
-            if value < 1000 or unit == "TB":
-                return f"{value:.3g} {unit}"
-            value /= 1000
-    if key.endswith("_hours") and value < 1:
-        return f"{value * 60:.1f} minutes"
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+def _line(text: str) -> None:
+    """A line of results as it is: not wrapped, not coloured."""
+    print(text, flush=True)
+
+
+def _bytes(value: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:,.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import fsspec
+import psutil
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from engine.cube import CubeOptions, sensor_of
+from engine.cube import CubeOptions
 from engine.errors import SpecError
 from engine.grid import AreaOptions, GridOptions
 from engine.ground import MaskOptions
@@ -22,8 +24,10 @@ from engine.plan import Inputs
 from engine.samples import LabelOptions
 from engine.steps import SeasonOptions, regular_axis, usable_steps
 from engine.training import TrainOptions
-from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options, digest
+from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options, digest, sensor_of
 from jobs.wording import sentence
+
+_WORKER_BYTES = 2_000_000_000
 
 
 class ModelOptions(Options):
@@ -131,6 +135,21 @@ class Spec(Options):
         labels = self.labels.model_dump(include={"block_m", "min_samples"}, exclude_none=True) if self.labels else {}
         return self.model.train.model_copy(update=labels)
 
+    def most_workers(self) -> int:
+        """The most workers at once: as given, else one per core of this machine, or 4 on a cluster."""
+        compute = self.compute
+        if compute.in_process:
+            return 1
+        return compute.workers.max or (4 if compute.address else len(os.sched_getaffinity(0)))
+
+    def byte_budget(self) -> int:
+        """Bytes in flight: as given, half of this machine's free memory, or 2 GB per worker of a cluster."""
+        if self.compute.bytes_in_flight is not None:
+            return self.compute.bytes_in_flight
+        if self.compute.address:
+            return _WORKER_BYTES * self.most_workers()
+        return int(psutil.virtual_memory().available // 2)
+
     def digest(self) -> str:
         """Names the run: all of the spec but where and at what price it is computed."""
         return digest(self.model_dump(mode="json", exclude={"compute", "budget"}))
@@ -147,7 +166,7 @@ def load_spec(path: str, changes: Sequence[str] = ()) -> Spec:
     """The spec in a YAML file (path or fsspec URL), with ``key.sub=value`` changes; SpecError says what is wrong."""
     try:
         with fsspec.open(path, "rt", encoding="utf-8") as file:
-            data = yaml.load(file.read(), _Loader)
+            data = _read_yaml(file.read(), path)
     except FileNotFoundError:
         raise SpecError("no such file", place=path, remedy="write one with: tilth init job.yaml") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -190,7 +209,7 @@ def apply_change(data: dict[str, Any], change: str) -> None:
             raise SpecError(f"{part!r} holds a value, not keys", place=f"--set {change}", remedy="name a key below it")
         data = inner
     try:
-        data[last] = yaml.load(text, _Loader)
+        data[last] = _read_yaml(text, "--set")
     except yaml.YAMLError as error:
         raise SpecError(
             f"{text!r} cannot be read: {error}",
@@ -198,6 +217,16 @@ def apply_change(data: dict[str, Any], change: str) -> None:
             place=f"--set {key}",
             remedy="mend or quote it",
         ) from error
+
+
+def _read_yaml(text: str, name: str) -> Any:
+    """The document's data; errors name line and column in ``name``."""
+    loader = _Loader(text)
+    loader.name = name
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):

@@ -10,15 +10,14 @@ from rich.console import Console
 from engine.errors import SpecError, TilthError
 from engine.ledger.lease import refuse_if_held
 from engine.objects import Objects
-from engine.plan import Plan, refuse_too_large
+from engine.plan import Plan
 from engine.work import LEDGER
 from jobs import control, show
-from jobs.checks import check_places
-from jobs.cluster import hand_over
-from jobs.drive import bytes_in_flight, checked_card
+from jobs.checks import check_places, checked_plan
+from jobs.cluster import hand_over, is_remote
 from jobs.estimate import describe
 from jobs.follow import follow
-from jobs.pinned import clear_cancel, fresh_plan, pin, pinned_plan
+from jobs.pinned import clear_cancel, pin, pinned_plan
 from jobs.spec import Spec, apply_change, load_spec, parse_spec
 
 _MAY_CHANGE = ("compute", "budget")
@@ -33,6 +32,7 @@ def submit(job: str, changes: Sequence[str], *, dry_run: bool = False, wait: boo
     plan = checked_plan(spec)
     if dry_run:
         show.plan(describe(spec, plan), False)
+        show.say("dry run: nothing was started; the same command without --dry-run starts it")
         return 0
     for line in plan.audit:
         show.say(f"input: {line}")
@@ -49,14 +49,6 @@ def resume(run: str, changes: Sequence[str], *, inside: bool = False, wait: bool
     return _go(spec, pinned_plan(spec), changes, inside=inside, wait=wait)
 
 
-def checked_plan(spec: Spec) -> Plan:
-    """The plan, with what can be wrong with it found out before any worker starts."""
-    plan = fresh_plan(spec)
-    recipe = spec.recipe() if spec.labels else checked_card(spec).recipe
-    refuse_too_large(plan, bytes_in_flight(spec), len(recipe.features), recipe.steps)
-    return plan
-
-
 def _go(
     spec: Spec,
     plan: Plan,
@@ -67,14 +59,13 @@ def _go(
     last: str = "map",
     fresh: bool = False,
 ) -> int:
-    address = spec.compute.address
     if not inside:  # a run handed over may be cancelled before its job has begun
         clear_cancel(Objects(spec.output.uri))
-    if address and address.startswith("http") and not inside:
+    if is_remote(spec) and not inside:
         if fresh:
             pin(spec, plan)
-        job = hand_over(spec, address, changes)
-        show.say(f"job {job} runs on {address}; it goes on without this process")
+        job = hand_over(spec, changes)
+        show.say(f"job {job} runs on {spec.compute.address}; it goes on without this process")
         show.say(f"watch it: tilth watch {spec.output.uri}    stop it: tilth cancel {spec.output.uri}")
         return follow(spec.output.uri, until_started_s=120) if wait else 0
     console = Console(stderr=True)

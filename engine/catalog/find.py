@@ -82,7 +82,7 @@ def _resolve_all(
         try:
             pinned, reason = resolve_explained(item, source, sensor)
         except InputError as error:
-            problems.append(f"{error}; left out")
+            problems.append(str(error))
             continue
         resolved.append(pinned)
         reasons.append(reason)
@@ -107,10 +107,10 @@ def _duplicates(dropped: Sequence[str]) -> list[str]:
 
 
 def _crs(items: Sequence[pystac.Item]) -> list[str]:
-    """Which CRSs the scenes are in; the grid's CRS is the plan's, so it is left to the reader to compare."""
+    """Which CRSs the scenes are in; the plan knows the grid's, to which each is resampled."""
     codes = Counter(crs_code(item, next(iter(item.assets.values()))) or "a CRS not stated" for item in items)
     told = ", ".join(f"{count} in {code}" for code, count in sorted(codes.items()))
-    return [f"scenes by CRS: {told}; those not in the grid's CRS will be reprojected"] if codes else []
+    return [f"scenes by CRS: {told}"] if codes else []
 
 
 def _nothing(source: SourceOptions, sensor: str, where: str, funnel: Funnel, problems: Sequence[str]) -> InputError:

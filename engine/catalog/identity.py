@@ -35,7 +35,7 @@ def identify(items: Sequence[Item]) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     for item in items:
         lost = [f"{band} ({a.href})" for band, a in item.assets.items() if found.get(a.href, "") is None]
         if lost:
-            problems.append(f"item {item.id}: not found: {', '.join(lost)}; left out")
+            problems.append(f"item {item.id}: not found: {', '.join(lost)}")
             continue
         assets = {band: _with(asset, found.get(asset.href)) for band, asset in item.assets.items()}
         kept.append(replace(item, assets=assets))

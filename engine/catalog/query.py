@@ -93,7 +93,7 @@ def search_counted(source: SourceOptions, sensor: str, area: BaseGeometry, start
                 raise TypeError(f"id {document['id']!r}")
             items.append(pystac.Item.from_dict(document, migrate=False, preserve_dict=False))
         except (pystac.STACError, KeyError, TypeError, ValueError, AttributeError) as error:
-            problems.append(f"{document.get('id')}: no valid STAC item ({error!r}); left out")
+            problems.append(f"{document.get('id')}: no valid STAC item ({error!r})")
     return Matches(items, funnel, tuple(problems))
 
 

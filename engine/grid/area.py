@@ -45,9 +45,14 @@ class AreaOptions(Options):
                 f"bbox {list(bbox)} leaves the globe; expected: [west, south, east, north] in degrees, longitude "
                 "-180 to 180 and latitude -90 to 90; remedy: give longitude and latitude, not metres, longitude first"
             )
+        if west == east or south == north:
+            raise ValueError(
+                f"bbox {list(bbox)} has no width or no height; expected: west < east and south < north; remedy: give "
+                "two corners of the area, not a point"
+            )
         if not (west < east and south < north):
             raise ValueError(
-                f"bbox {list(bbox)} is reversed or empty; expected: west < east and south < north; remedy: order it as "
+                f"bbox {list(bbox)} is reversed; expected: west < east and south < north; remedy: order it as "
                 f"[{min(west, east)}, {min(south, north)}, {max(west, east)}, {max(south, north)}], or give a file "
                 "with one polygon on each side if the area crosses the date line"
             )

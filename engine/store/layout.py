@@ -11,8 +11,7 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from engine.cube import sensor_of
-from engine.types import SENSOR_BANDS, Axis, Grid
+from engine.types import SENSOR_BANDS, Axis, Grid, sensor_of
 
 CHUNK_STEPS = 12
 _CHUNK_PX = 256

@@ -22,11 +22,10 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore
 
-from engine.cube import LayerName, sensor_of
 from engine.errors import InputError
 from engine.objects import Objects
 from engine.store.layout import CHUNK_STEPS, CubeLayout, arrays_of
-from engine.types import SENSOR_BANDS, Axis, Grid
+from engine.types import SENSOR_BANDS, Axis, Grid, LayerName, sensor_of
 
 _PARALLEL = 16
 _EPOCH = np.datetime64("1970-01-01T00:00:00")
@@ -38,19 +37,15 @@ def prepare(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayou
     Raises InputError where the uri holds a cube of another grid, season start or step.
     """
     held = _held(objects, axes)
-    # Zarr works on a copy in memory: the store is asked, and written to, by nobody but ``objects``, which is patient.
-    copy: dict[str, Buffer] = {key: default_buffer_prototype().buffer.from_bytes(data) for key, data in held.items()}
+    copy = _copied(held)
     store = MemoryStore(copy)
-    layout = CubeLayout(grid, dict(axes), {name: _room(objects, name, axis) for name, axis in axes.items()})
+    layout = _layout(objects, grid, axes)
     distinct = {axis.name: axis for axis in axes.values()}
     if "zarr.json" not in held:
         root = zarr.create_group(store, attributes=_root_attributes(grid))
     else:
         root = zarr.open_group(store, mode="r+", use_consolidated=False)
-        _refuse_other_grid(root, grid, objects)
-        for axis in distinct.values():
-            _refuse_other_season(root, axis, objects)
-        _refuse_beyond_room(layout, objects)
+        _refuse_other(root, layout, objects)
     _write_space(root, grid)
     for axis in distinct.values():
         _write_axis(root, axis)
@@ -70,6 +65,23 @@ def prepare(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayou
         if made[key] != held.get(key):
             objects.put(key, made[key])
     return layout
+
+
+def refuse_other_cube(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> None:
+    """InputError where ``prepare`` would raise it; writes nothing."""
+    held = _held(objects, axes)
+    if "zarr.json" in held:
+        root = zarr.open_group(MemoryStore(_copied(held)), mode="r", use_consolidated=False)
+        _refuse_other(root, _layout(objects, grid, axes), objects)
+
+
+def _copied(held: Mapping[str, bytes]) -> dict[str, Buffer]:
+    """What Zarr works on, in memory: the store is asked, and written to, by ``objects`` alone, which is patient."""
+    return {key: default_buffer_prototype().buffer.from_bytes(data) for key, data in held.items()}
+
+
+def _layout(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayout:
+    return CubeLayout(grid, dict(axes), {name: _room(objects, name, axis) for name, axis in axes.items()})
 
 
 def _held(objects: Objects, axes: Mapping[str, Axis]) -> dict[str, bytes]:
@@ -108,6 +120,13 @@ def _root_attributes(grid: Grid) -> dict[str, Any]:
         "spatial:shape": [grid.height, grid.width],
         "tilth:tile_px": grid.tile_px,
     }
+
+
+def _refuse_other(root: zarr.Group, layout: CubeLayout, objects: Objects) -> None:
+    _refuse_other_grid(root, layout.grid, objects)
+    for axis in {axis.name: axis for axis in layout.axes.values()}.values():
+        _refuse_other_season(root, axis, objects)
+    _refuse_beyond_room(layout, objects)
 
 
 def _refuse_other_grid(root: zarr.Group, grid: Grid, objects: Objects) -> None:

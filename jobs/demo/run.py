@@ -16,9 +16,12 @@ from rich.console import Console
 
 from engine.accuracy import confusion, score
 from engine.errors import SpecError
+from engine.ledger import Ledger
 from engine.models import Card, read_card
+from engine.objects import Objects
 from engine.output import NODATA
 from engine.types import Grid, dump_json
+from engine.work import LEDGER
 from jobs import picture, show, start
 from jobs.demo.country import Country, Size, make_country
 from jobs.pinned import pinned_plan
@@ -89,7 +92,8 @@ def _job(country: Country, out: Path, size: str) -> str:
 def _compare(country: Country, job: Path, out: Path) -> None:
     """Score the map on the fields held out, write it into the report, and draw map, truth and confidence."""
     spec = load_spec(str(job))
-    grid, card = pinned_plan(spec).grid, read_card(spec.model.uri)
+    plan, card = pinned_plan(spec), read_card(spec.model.uri)
+    grid = plan.grid
     with rasterio.open(f"{spec.output.uri}/class.gti.gpkg") as source:
         classes = _on_grid(source, grid)
     truth = picture.truth_index(str(country.truth[_YEAR]), grid, card)
@@ -106,11 +110,17 @@ def _compare(country: Country, job: Path, out: Path) -> None:
         dump_json({"made": True, "on_unseen_fields": {**found, "pixels": int(rows.sum())}, "map": spec.output.uri})
     )
     image = picture.draw(
-        spec.output.uri, card, grid=grid, truth=str(country.truth[_YEAR]), truth_is="truth",
+        spec.output.uri, card, plan, _folders(spec.output.uri), truth=str(country.truth[_YEAR]), truth_is="truth",
         title=f"Made country (invented, not observed), {_YEAR}: kappa {scores.kappa:.2f} on unseen fields",
     )  # fmt: skip
     (out / "map.png").write_bytes(image)
     show.say(f"look at {out}/map.png; fields are in {country.parcels[_YEAR]}")
+
+
+def _folders(uri: str) -> dict[str, str]:
+    """Where each published tile of the map lies."""
+    records = Ledger(Objects(uri).child(LEDGER)).load().latest
+    return {tile: record.body["folder"] for tile, record in records.items() if record.state == "written"}
 
 
 def _on_grid(source: Any, grid: Grid) -> NDArray[np.uint8]:

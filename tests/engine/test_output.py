@@ -39,7 +39,7 @@ def made_map(shape: tuple[int, int], seed: int = 0) -> ClassMap:
     confidence = rng.integers(0, 101, shape, dtype=np.uint8)
     classes[rng.random(shape) < 0.1] = NODATA
     confidence[classes == NODATA] = NODATA
-    return ClassMap(classes, confidence)
+    return ClassMap(classes, confidence, classes.size)
 
 
 def plan_of(grid: Grid) -> Plan:
