@@ -84,7 +84,7 @@ def checked_card(spec: Spec) -> Card:
             raise InputError(
                 f"the model was made for {name} {getattr(recipe, name)}, the season gives {getattr(mine, name)}",
                 place=spec.model.uri,
-                remedy="give season start, step_days, end and as_of as the model was trained for, or give labels and "
+                remedy="give season.start, end, step_days and season.as_of as the model was trained for, or labels and "
                 "another model.uri, and one is trained for this season",
             )
     return card

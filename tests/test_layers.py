@@ -25,7 +25,6 @@ FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
 SIDEWAYS = {
     ("read", "signing"): "a link is signed at the moment it is opened",
     ("cube", "read"): "the Patch that a reader gives is placed on the grid after despeckling",
-    ("store", "cube"): "which sensor a layer's bands and encoding follow",
     ("store", "objects"): "a zarr shard is one object",
     ("ledger", "objects"): "a record, a snapshot and a lease are objects",
     ("catalog", "objects"): "fsspec's filesystems are opened in one place",

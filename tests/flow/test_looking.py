@@ -45,18 +45,17 @@ def test_cancelling_what_nobody_drives_leaves_no_word(finished: Job, tmp_path: P
 
 
 def test_a_budget_counts_all_drivers_of_a_run_until_it_is_submitted_anew(finished: Job, tmp_path: Path) -> None:
-    job = finished.copied_to(tmp_path)
-    first = seconds_spent(Objects(job.map))
-    assert first > 0
-    mask = tmp_path / "map" / "_tilth"
-    for record in (*mask.rglob("*.json"),):
-        if record.parent.name not in ("_tilth", "micro_batch"):
-            record.unlink()
-    tilth("resume", job.map)
-    second = seconds_spent(Objects(job.map))
-    assert second > first
-    told = tilth("resume", job.map, "--set", f"budget.max_hours={first / 3600}")
-    assert "nothing to do" in told.err
+    job = finished.at(tmp_path)
+    output = Objects(job.map)
+    told = tilth("predict", job.yaml, "--set", "budget.max_hours=0.0000001", expect=5)
+    first = seconds_spent(output)
+    assert first > 0 and "budget.max_hours" in told.err
+    tilth("resume", job.map, "--set", f"budget.max_hours={first / 3600}", expect=5)
+    assert seconds_spent(output) > first and job.records("map") == {}, "what the first used leaves nothing"
+    job.predict()
+    again = seconds_spent(output)
+    job.predict()
+    assert seconds_spent(output) == 0 < again, "nothing was left to do, on a new account"
 
 
 def test_tiles_as_json_hold_what_a_script_asks_for(finished: Job) -> None:
