@@ -110,10 +110,16 @@ def commit_record(objects: Objects, record: Record) -> Record:
 
 
 def standing_record(objects: Objects, tile: str, seq: int, key: str) -> Record | None:
-    """The record under this number, if it says that the tile is written from just this; else None. One GET."""
-    found = objects.find(f"records/{tile}.{seq:06d}.json")
-    record = Record.loads(found) if found else None
-    return record if record and record.key == key and record.state == "written" else None
+    """The record under this number, if it says that the tile is written from just this; else None. One GET, and one
+    more for each mark before it that says that its writing had begun."""
+    while found := objects.find(f"records/{tile}.{seq:06d}.json"):
+        record = Record.loads(found)
+        if record.key != key or record.state == "quarantined":
+            return None
+        if record.state == "written":
+            return record
+        seq += 1
+    return None
 
 
 def _key(record: Record) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.ledger import Attempts, Failure, Ledger, Quarantine, Record, Retry, Stop, advance, systemic
-from engine.ledger.book import commit_record
+from engine.ledger.book import commit_record, standing_record
 from engine.objects import Objects
 from tests.servers.s3 import S3
 
@@ -240,3 +240,13 @@ def test_two_thousand_records_load_loose_and_by_a_handful_of_requests_compacted(
     reader = Objects(objects.uri)
     assert Ledger(reader).load().latest == {r.tile: r for r in records}
     assert reader.requests <= 4
+
+
+def test_a_record_behind_the_mark_that_its_writing_had_begun_still_stands(tmp_path: Path) -> None:
+    objects = Objects(str(tmp_path))
+    commit_record(objects, Record("a", 3, "new", "pending", 1, {"old": 1}))
+    assert standing_record(objects, "a", 3, "new") is None
+    commit_record(objects, Record("a", 3, "new", "written", 1, {"sum": 2}))
+    standing = standing_record(objects, "a", 3, "new")
+    assert standing is not None and (standing.seq, standing.state, standing.body["sum"]) == (4, "written", 2)
+    assert standing_record(objects, "a", 3, "other") is None
