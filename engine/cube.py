@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from engine.errors import TileError
 from engine.read import Patch
-from engine.types import SENSOR_BANDS, Axis, Item, Layer, LayerName, Options, Window, digest, sensor_of
+from engine.types import ASSET_BANDS, SENSOR_BANDS, Axis, Item, Layer, LayerName, Options, Window, digest, sensor_of
 from kernels.composite import max_gcvi_update, mean_finish, mean_update
+from kernels.polarimetry import m_chi
 from kernels.scaling import encode_reflectance, encode_temperature, pixel_qa_valid, qa_pixel_valid, scl_valid
-from kernels.speckle import refined_lee
+from kernels.speckle import refined_lee, refined_lee_c2
 
 STAGE_VERSION = "cube-1"
 """Raised whenever this stage's arithmetic changes: it is part of every cube tile's key."""
@@ -72,7 +73,7 @@ def build_layer(
     ``steps`` maps a step's number to its items, earliest first. The steps are one small Dask graph, computed on
     ``threads`` threads of this process: reading and kernels release the GIL.
     """
-    make: Callable[..., Layer] = _optical_step if layer == "optical" else _mean_step
+    make: Callable[..., Layer] = {"optical": _optical_step, "c2": _m_chi_step}.get(layer, _mean_step)
     # Partials, not dask.delayed: that walks through every argument in search of Dask objects, a sixth of a tile's time.
     graph = {
         number: (partial(make, sensor_of(layer), items, window, read, options),) for number, items in steps.items()
@@ -111,6 +112,52 @@ def _mean_step(sensor: str, items: Sequence[Item], window: Window, read: Reader,
     return Layer((encode_temperature(mean) if sensor == "thermal" else mean)[None], count[None])
 
 
+def _m_chi_step(sensor: str, items: Sequence[Item], window: Window, read: Reader, options: CubeOptions) -> Layer:
+    """Mean covariance over the step's items, each despeckled first with one weight for all its elements, then m-chi:
+    powers of the mean matrix, not means of powers, since averaging is what tells unpolarised from polarised."""
+    total = np.zeros((len(ASSET_BANDS[sensor]), *window.shape), np.float64)
+    number = np.zeros(total.shape, np.uint16)
+    for item in items:
+        values = _covariance(sensor, item, window, read, options)
+        if values is not None:
+            mean_update(total, number, values)
+    ps, pd, pv = m_chi(*mean_finish(total, number))
+    return Layer(np.stack([ps, pd, pv])[None], np.minimum(number.min(axis=0), 255).astype(np.uint8)[None])
+
+
+def _covariance(
+    sensor: str, item: Item, window: Window, read: Reader, options: CubeOptions
+) -> NDArray[np.float32] | None:
+    """(4, y, x) float32 C2 on the window, NaN in all four where any is missing; None where the item does not reach."""
+    despeckle = options.despeckle == "refined_lee"
+    patches = [read(item, band, window, _HALO_PX if despeckle else 0) for band in ASSET_BANDS[sensor]]
+    if any(patch is None for patch in patches):
+        return None
+    found = [(band, patch) for band, patch in zip(ASSET_BANDS[sensor], patches, strict=True) if patch is not None]
+    if len({patch.values.shape for _, patch in found}) > 1:
+        raise TileError(
+            "the four elements of its covariance lie on different pixels",
+            expected="c11, c22, c12_real and c12_imag on one grid",
+            place=f"item {item.id}",
+            remedy="write them from one product, or leave the item out",
+        )
+    planes = [_in_units(item, band, patch) for band, patch in found]
+    gone = ~np.isfinite(planes).all(axis=0) | ~(planes[0] > 0) | ~(planes[1] > 0)
+    for plane in planes:
+        plane[gone] = np.nan
+    filtered = refined_lee_c2(*planes) if despeckle else planes
+    return np.stack([patch.on_grid(plane, np.nan) for (_, patch), plane in zip(found, filtered, strict=True)])
+
+
+def _in_units(item: Item, band: str, patch: Patch) -> NDArray[np.float32]:
+    """A patch's numbers in physical units, float32, NaN for its nodata."""
+    asset = item.assets[band]
+    values: NDArray[np.float32] = patch.values.astype(np.float32) * np.float32(asset.scale) + np.float32(asset.offset)
+    if asset.nodata is not None and not np.isnan(asset.nodata):
+        values[patch.values == asset.nodata] = np.nan
+    return values
+
+
 def _physical(
     sensor: str, item: Item, band: str, window: Window, read: Reader, options: CubeOptions
 ) -> NDArray[np.float32]:
@@ -119,10 +166,7 @@ def _physical(
     patch = read(item, band, window, _HALO_PX if despeckle else 0)
     if patch is None:
         return np.full(window.shape, np.nan, np.float32)
-    asset = item.assets[band]
-    values = patch.values.astype(np.float32) * np.float32(asset.scale) + np.float32(asset.offset)
-    if asset.nodata is not None and not np.isnan(asset.nodata):
-        values[patch.values == asset.nodata] = np.nan
+    values = _in_units(item, band, patch)
     if sensor == "radar":
         _refuse_decibels(values, item, band)
         values[~(values > 0)] = np.nan  # zero power is the border fill of every provider

@@ -24,8 +24,8 @@ from engine.types import SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, 
 
 _NEAR_PX = 30
 """Items this many pixels beyond a tile are its items too: the speckle window reaches over the edge."""
-_READ_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2, "thermal": 2 + 2}
-_STORED_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2 + 1, "thermal": 2 + 1}
+_READ_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2, "thermal": 2 + 2, "c2": 4 * 4}
+_STORED_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2 + 1, "thermal": 2 + 1, "c2": 4 * 3 + 1}
 
 
 class Inputs(Options):
@@ -34,6 +34,8 @@ class Inputs(Options):
     optical: tuple[SourceOptions, ...] = ()
     radar: tuple[SourceOptions, ...] = ()
     thermal: tuple[SourceOptions, ...] = ()
+    c2: tuple[SourceOptions, ...] = ()
+    """Dual-pol covariance from radar with phase: assets c11, c22, c12_real, c12_imag."""
 
     @field_validator("*", mode="before")
     @classmethod

@@ -16,13 +16,19 @@ from pydantic import BaseModel, ConfigDict
 OPTICAL_BANDS = ("blue", "green", "red", "nir", "swir1")
 RADAR_BANDS = ("vv", "vh")
 THERMAL_BANDS = ("lst",)
+C2_BANDS = ("ps", "pd", "pv")
+"""Surface, double-bounce and volume scattering of the m-chi decomposition, square root of power."""
 SENSOR_BANDS: Mapping[str, tuple[str, ...]] = {
     "optical": OPTICAL_BANDS,
     "radar": RADAR_BANDS,
     "thermal": THERMAL_BANDS,
+    "c2": C2_BANDS,
 }
+"""What a sensor's layer of the cube holds."""
+ASSET_BANDS: Mapping[str, tuple[str, ...]] = {**SENSOR_BANDS, "c2": ("c11", "c22", "c12_real", "c12_imag")}
+"""What an item of a sensor must have: its layer's bands, but for ``c2`` the dual-pol covariance they are made from."""
 
-LayerName = Literal["optical", "radar", "thermal", "radar_acquisitions"]
+LayerName = Literal["optical", "radar", "thermal", "radar_acquisitions", "c2"]
 """A cube's layers: one per sensor on the regular axis, and radar again at the times it was acquired."""
 
 FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
@@ -164,7 +170,7 @@ class Item:
     id: str
     collection: str
     sensor: str
-    """``optical``, ``radar`` or ``thermal``."""
+    """``optical``, ``radar``, ``thermal`` or ``c2``."""
     datetime: datetime
     """UTC."""
     footprint: Mapping[str, Any]
@@ -212,7 +218,7 @@ class Layer:
 
 
 CubeBlock = Mapping[str, Layer]
-"""One tile's layers by name: optical, radar, thermal, radar_acquisitions."""
+"""One tile's layers by name: optical, radar, thermal, radar_acquisitions, c2."""
 
 
 @dataclass(frozen=True, slots=True)

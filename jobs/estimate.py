@@ -12,7 +12,7 @@ from engine.ledger import Ledger
 from engine.models import Recipe
 from engine.plan import Plan
 from engine.samples import read_legend
-from engine.types import SENSOR_BANDS
+from engine.types import ASSET_BANDS
 from engine.work import cube_ledger
 from jobs.checks import checked_card, checked_plan
 from jobs.drive import Drive
@@ -118,7 +118,7 @@ def _stage_seconds(spec: Spec, todo: Plan, plan: Plan, rates: Rates) -> dict[str
 def _core_seconds(todo: Plan, plan: Plan, rates: Rates) -> dict[str, float]:
     """Core seconds of the cube tiles to be built, and of the whole map."""
     side = plan.grid.tile_px**2
-    bands = np.array([len(SENSOR_BANDS[item.sensor]) + (item.mask_kind is not None) for item in plan.items])
+    bands = np.array([len(ASSET_BANDS[item.sensor]) + (item.mask_kind is not None) for item in plan.items])
     assets = int(bands[todo.links].sum()) if len(todo.links) else 0
     cube = assets * (rates.seconds_per_asset + side / rates.pixels_per_s_per_asset)
     mapped = len(plan.tiles) * (side / rates.pixels_per_s_model + rates.seconds_per_tile)

@@ -114,6 +114,11 @@ class Spec(Options):
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise ValueError(f"model.features has {feature!r}{hint}; known are {', '.join(FEATURE_BANDS)}")
             lacking = {s for s, bands in SENSOR_BANDS.items() if set(FEATURE_BANDS[feature]) & set(bands)} - given
+            if lacking == {"c2"} and "radar" in given:
+                raise ValueError(
+                    f"model.features has {feature} (m-chi), but inputs.radar is backscatter, which has no phase; "
+                    "m-chi needs inputs.c2: covariances made from SLC (assets c11, c22, c12_real, c12_imag)"
+                )
             if lacking:
                 raise ValueError(f"model.features has {feature}, which needs inputs.{lacking.pop()}; add it")
 

@@ -16,6 +16,7 @@ S2_OFFSET = -0.1
 S2_OFFSET_SINCE = 4.0
 REFUSED_UNITS = {
     "radar": (("db", "decibel"), "linear power", "choose a product in linear power, such as sentinel-1-rtc"),
+    "c2": (("db", "decibel"), "linear power", "choose covariances in linear power"),
     "thermal": (("celsius", "degc", "°c", "degree celsius"), "kelvin", "choose a product in kelvin"),
     "optical": (("watt", "radiance"), "surface reflectance", "choose a Level-2 (surface reflectance) collection"),
 }
@@ -54,7 +55,7 @@ def decide_encoding(item: pystac.Item, sensor: str, band: str, asset: pystac.Ass
         return Encoding(scale or 1e-4, offset, nodata, why)
     if scale is not None:
         return Encoding(scale, offset or 0.0, nodata, "stated by the item")
-    if sensor == "radar":
+    if sensor in ("radar", "c2"):
         unit = band_field(asset, "unit")
         return Encoding(1.0, 0.0, nodata, f"unit {unit}" if unit else "no unit stated: taken as linear power")
     if naming is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.types import OPTICAL_BANDS, RADAR_BANDS, THERMAL_BANDS
+from engine.types import ASSET_BANDS, OPTICAL_BANDS, RADAR_BANDS, THERMAL_BANDS
 
 MASK_KINDS = ("scl", "qa_pixel", "pixel_qa")
 
@@ -65,6 +65,11 @@ NAMINGS: Mapping[str, tuple[Naming, ...]] = {
         Naming("Sentinel-1", ("sentinel-1",), _radar("vv", "vh")),
         Naming("Sentinel-1, upper case", ("sentinel-1",), _radar("VV", "VH")),
         Naming("Sentinel-1 RTC, gamma0", ("sentinel-1",), _radar("gamma0_vv", "gamma0_vh")),
+    ),
+    "c2": (
+        Naming("Sentinel-1 dual-pol covariance C2", ("sentinel-1",), {band: band for band in ASSET_BANDS["c2"]}),
+        Naming("Sentinel-1 dual-pol covariance C2, upper case", ("sentinel-1",),
+               dict(zip(ASSET_BANDS["c2"], ("C11", "C22", "C12_real", "C12_imag"), strict=True))),
     ),
     "thermal": (
         Naming("Landsat 8/9 Collection 2 ST", _LANDSAT, {_LST: "lwir11"}, "qa_pixel", "qa_pixel", **_ST2),

@@ -17,7 +17,7 @@ from engine.catalog.naming import MASK_KINDS, NAMINGS, Naming
 from engine.catalog.product import crs_code, platform, product_name
 from engine.catalog.source import SourceOptions
 from engine.errors import InputError
-from engine.types import SENSOR_BANDS, Asset, Item, digest
+from engine.types import ASSET_BANDS, Asset, Item, digest
 
 SIGNATURE_MARKS = ("sig=", "X-Amz-Signature=", "Signature=")
 """Query keys that only a signed link has: Azure, S3, CloudFront."""
@@ -75,7 +75,7 @@ def _choose_assets(item: pystac.Item, source: SourceOptions, sensor: str) -> tup
     for naming in NAMINGS[sensor]:
         if satellite.startswith("landsat") and not satellite.startswith(naming.platforms):
             continue  # SR_B2 is blue on Landsat 8 and green on Landsat 7: the key alone does not tell
-        keys = {band: overrides.get(band, naming.bands[band]) for band in SENSOR_BANDS[sensor]}
+        keys = {band: overrides.get(band, naming.bands[band]) for band in ASSET_BANDS[sensor]}
         mask = overrides.get("mask", naming.mask)
         keys.update({"mask": mask} if mask else {})
         missing = [f"{band} ({key})" for band, key in keys.items() if key not in item.assets]
@@ -104,7 +104,7 @@ def _check_level(item: pystac.Item, sensor: str) -> None:
             place=place,
             remedy="use a Level-2 collection, such as sentinel-2-l2a or landsat-c2-l2",
         )
-    if sensor != "radar" or p.get("sar:product_type") not in ("GRD", "SLC"):
+    if sensor not in ("radar", "c2") or p.get("sar:product_type") not in ("GRD", "SLC"):
         return
     fields = [p, *(asset.extra_fields for asset in item.assets.values())]
     codes = {crs_code(item, asset) for asset in item.assets.values()}

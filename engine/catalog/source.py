@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from engine.catalog.links import is_loopback, scheme_of
-from engine.types import SENSOR_BANDS, Options
+from engine.types import ASSET_BANDS, Options
 
 PLANETARY_COMPUTER = "planetary-computer"
-ASSET_NAMES = (*(band for bands in SENSOR_BANDS.values() for band in bands), "mask")
+ASSET_NAMES = (*(band for bands in ASSET_BANDS.values() for band in bands), "mask")
 
 
 class SourceOptions(Options):

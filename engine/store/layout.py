@@ -18,6 +18,7 @@ _CHUNK_PX = 256
 _ENCODING: Mapping[str, tuple[str, Any, dict[str, Any]]] = {
     "optical": ("uint16", 0, {"scale_factor": 0.0001, "add_offset": -0.1, "_FillValue": 0, "units": "1"}),
     "radar": ("float32", float("nan"), {"long_name": "backscatter, linear power", "units": "1"}),
+    "c2": ("float32", float("nan"), {"long_name": "m-chi scattering, square root of linear power", "units": "1"}),
     "thermal": ("uint16", 0, {"scale_factor": 0.01, "add_offset": 0.0, "_FillValue": 0, "units": "K"}),
 }
 

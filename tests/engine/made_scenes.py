@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.shutil import copy as gdal_copy
 
-from engine.types import SENSOR_BANDS, Asset, Axis, Grid, Item
+from engine.types import ASSET_BANDS, Asset, Axis, Grid, Item
 
 CRS = "EPSG:32631"
 LEFT, TOP = 500_000.0, 5_600_000.0
@@ -100,5 +100,5 @@ def write_scene(folder: Path, sensor: str, planes: Mapping[str, NDArray], pixel:
     for band, plane in planes.items():
         size = pixel * widest / plane.shape[1]
         assets[band] = write_raster(folder / f"{band}.tif", plane, size)
-    assert set(planes) <= {*SENSOR_BANDS[sensor], "mask"}
+    assert set(planes) <= {*ASSET_BANDS[sensor], "mask"}
     return made_item(assets, sensor, **kwargs)

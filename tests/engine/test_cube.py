@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from engine.cube import CubeOptions, build_layer, items_by_step, step_keys
 from engine.errors import TileError
 from engine.read import SceneReader
 from engine.steps import acquisition_axis
-from engine.types import OPTICAL_BANDS, Item, Layer, Window
-from kernels.speckle import refined_lee
+from engine.types import ASSET_BANDS, OPTICAL_BANDS, Item, Layer, Window
+from kernels.polarimetry import m_chi
+from kernels.speckle import refined_lee, refined_lee_c2
 from tests.engine.made_scenes import made_axis, made_grid, made_item, write_scene
 
 OPTIONS = CubeOptions(uri="unused")
@@ -205,10 +207,49 @@ def test_temperature_is_masked_averaged_and_kept_as_hundredths_of_a_kelvin(tmp_p
     np.testing.assert_array_equal(layer.count[0], seen.sum(0).repeat(3, 0).repeat(3, 1)[:36, :30])
 
 
+def covariance(folder: Path, day: int, pixel: float = 20.0) -> tuple[Item, list[NDArray[np.float32]]]:
+    """A scene of C2 from four looks of correlated noise; a corner without data."""
+    rng = np.random.default_rng(day)
+    shape = (int(600 // pixel) + 6,) * 2
+    vv, vh = (rng.normal(size=(4, *shape)) + 1j * rng.normal(size=(4, *shape)) for _ in range(2))
+    vh = 0.3 * vh + 0.2j * vv
+    c12 = (vv * vh.conj()).mean(0)
+    planes = [p.astype(np.float32) for p in ((abs(vv) ** 2).mean(0), (abs(vh) ** 2).mean(0), c12.real, c12.imag)]
+    planes[0][:3, :2] = np.nan
+    bands = dict(zip(ASSET_BANDS["c2"], planes, strict=True))
+    item = write_scene(folder / f"c2-{day}", "c2", bands, pixel, day=day, name=f"c2-{day}", nodata=float("nan"))
+    for plane in planes:
+        plane[:3, :2] = np.nan
+    return item, planes
+
+
+@pytest.mark.parametrize("despeckle", ["refined_lee", "none"])
+def test_covariances_are_filtered_by_one_weight_averaged_and_then_decomposed(tmp_path: Path, despeckle: Any) -> None:
+    scenes = [covariance(tmp_path, day) for day in (1, 4)]
+    layer = build("c2", [item for item, _ in scenes], options=CubeOptions(uri="unused", despeckle=despeckle))
+    filtered = [refined_lee_c2(*planes) if despeckle == "refined_lee" else planes for _, planes in scenes]
+    mean = np.mean([np.stack(planes).astype(np.float64) for planes in filtered], axis=0).astype(np.float32)
+    expected = np.stack(m_chi(*(np.ascontiguousarray(plane) for plane in mean)))
+    np.testing.assert_array_equal(layer.values[0], expected.repeat(2, 1).repeat(2, 2)[:, :36, :30])
+    assert layer.values.dtype == np.float32 and set(np.unique(layer.count)) == {0, 2}
+    power = (layer.values[0].astype(np.float64) ** 2).sum(0)
+    span = (mean[0] + mean[1]).repeat(2, 0).repeat(2, 1)[:36, :30]
+    np.testing.assert_allclose(power, span, rtol=1e-5)
+
+
+def test_a_covariance_whose_elements_lie_on_different_pixels_is_refused(tmp_path: Path) -> None:
+    item, _ = covariance(tmp_path, 1)
+    other, _ = covariance(tmp_path / "fine", 1, 10.0)
+    mixed = replace(item, assets={**item.assets, "c22": other.assets["c22"]})
+    with pytest.raises(TileError, match=r"c2-1: the four elements.*different pixels.*one grid"):
+        build("c2", [mixed])
+
+
 def test_cut_into_odd_pieces_every_layer_is_equal_to_the_bit(tmp_path: Path) -> None:
     optical = [sentinel2(tmp_path, 1)[0], landsat(tmp_path, 2)[0]]
     power = [radar(tmp_path, 3)[0], radar(tmp_path, 5, 20.0)[0]]
-    for name, items in (("optical", optical), ("radar", power)):
+    matrices = [covariance(tmp_path, 3)[0], covariance(tmp_path, 5, 10.0)[0]]
+    for name, items in (("optical", optical), ("radar", power), ("c2", matrices)):
         whole = build(name, items)
         for y0, y1, x0, x1 in ((0, 7, 0, 30), (7, 36, 0, 11), (7, 36, 11, 12), (13, 14, 12, 30), (35, 36, 29, 30)):
             part = build(name, items, Window(y0, y1, x0, x1))

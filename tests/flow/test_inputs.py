@@ -16,7 +16,7 @@ from jobs.demo import Country
 from jobs.pinned import pinned_plan, pinned_spec
 from tests.flow.archive import Archive
 from tests.flow.conftest import area_file, inputs, made_job
-from tests.flow.flow import PATIENCE_S, Job, assert_same_published, command
+from tests.flow.flow import PATIENCE_S, Job, assert_same_published, command, tilth
 from tests.servers.files import FileServer, file_server
 from tests.servers.process import REPO_ROOT, wait_until
 from tests.servers.stac import read_items, stac_api
@@ -119,3 +119,25 @@ def test_a_stac_api_gives_the_same_map_as_its_items_in_a_file(finished: Job, arc
         job = finished.at(tmp_path / "run").with_({"inputs": inputs(api)})
         job.predict()
     assert_same_published(finished, job)
+
+
+def test_covariances_bring_m_chi_into_the_cube_and_the_model(country: Country, tmp_path: Path) -> None:
+    catalog = str(country.items)
+    job = made_job(country, tmp_path / "run").with_(
+        {
+            "inputs": {**inputs(catalog), "c2": {"catalog": catalog, "collection": "sentinel-1-c2"}},
+            "model.features": ["ndvi", "vv", "ps", "pd", "pv"],
+            "model.train.epochs": 2,
+        }
+    )
+    job.submit()
+    arrays = job.cube_arrays()
+    assert arrays["c2"].shape == (8, 3, 84, 84) and list(arrays["c2_band"]) == ["ps", "pd", "pv"]
+    ps, pd, pv = np.moveaxis(arrays["c2"][arrays["c2_count"].min(axis=(1, 2)) > 0], 1, 0)
+    assert min(ps.min(), pd.min(), pv.min()) >= 0 and np.isfinite(ps).all() and pv.max() > 0
+    assert job.report()["tiles"]["written"] == 4
+
+
+def test_m_chi_from_backscatter_is_refused_with_the_reason(country: Country, tmp_path: Path) -> None:
+    told = tilth("submit", made_job(country, tmp_path).with_({"model.features": ["ndvi", "ps"]}).yaml, expect=2)
+    assert "backscatter, which has no phase" in told.err and "inputs.c2" in told.err
