@@ -214,7 +214,7 @@ class Objects:
                 remedy="set them, and AWS_REGION or AWS_ENDPOINT_URL as the store asks",
             )
         if "NoSuchBucket" in str(error) or "bucket does not exist" in str(error):
-            return InputError(f"no such bucket: {first}", place=self.url(key), remedy="create the bucket first")
+            return InputError("no such bucket", place=self.url(key), remedy="create it first, or mend the name")
         return InfrastructureError(f"{type(error).__name__}: {first}", place=self.url(key))
 
 

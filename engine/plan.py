@@ -148,6 +148,13 @@ def make_plan(
     grid = make_grid(area, grid_options)
     projected = project_area(area, grid)
     tiles = tuple(tiles_of(grid, projected))
+    if not tiles:
+        raise InputError(
+            f"the area of {projected.area:.3g} m2 holds no centre of a pixel of {grid.resolution:g} m",
+            expected="an area of some pixels",
+            place="area",
+            remedy="widen the area, or use a finer grid.resolution",
+        )
     axes = _axes(season, cube, items)
     starts, links = _pair(grid, tiles, items)
     identity = digest(

@@ -24,7 +24,7 @@ from pyproj import Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as SourceWindow
 
-from engine.errors import InfrastructureError, TileError
+from engine.errors import InfrastructureError, InputError, TileError
 from engine.signing import Links
 from engine.types import Grid, Item, Window
 
@@ -202,14 +202,17 @@ def _whole_text(error: BaseException, path: str, href: str) -> str:
     return text
 
 
+_AGAIN = "mend the scene, then tiles --retry and resume; or do without it: its id under inputs.*.exclude, then submit"
+
+
 def _tell(text: str, place: str, definite: bool, tries: int) -> Exception | None:
     """The error to raise, or None to try again."""
-    retry = "repair the catalogue or the scene, then tiles --retry"
     if _MISSING.search(text) and not _PASSING.search(text):
-        return TileError(f"not found: {text}", place=place, remedy=retry)
+        return TileError(f"not found: {text}", place=place, remedy=_AGAIN)
     if not definite and _REFUSED.search(text):
-        remedy = "check the credentials or the signing service, then tiles --retry"
-        return TileError(f"refused: {text}", place=place, remedy=remedy) if tries >= _TRIES else None
+        remedy = "check the credentials or the signing service, then tiles --retry and resume"
+        # Not the tile's fault: where the first tiles all meet it, the run ends.
+        return InputError(f"refused: {text}", place=place, remedy=remedy) if tries >= _TRIES else None
     if not definite and _PASSING.search(text):
         return InfrastructureError(text, place=place, remedy="the run tries again") if tries >= _TRIES else None
     if not definite and tries < _TRIES_DAMAGED:
@@ -218,5 +221,5 @@ def _tell(text: str, place: str, definite: bool, tries: int) -> Exception | None
         f"cannot be read, truncated or damaged: {text}",
         expected="a georeferenced raster GDAL can decode",
         place=place,
-        remedy="fetch the scene again, then tiles --retry",
+        remedy=_AGAIN,
     )

@@ -21,7 +21,7 @@ from engine.grid import make_grid, read_area
 from engine.models import Card, read_card
 from engine.objects import Objects, absolute
 from engine.plan import Plan, refuse_too_large
-from engine.samples import is_raster, read_legend
+from engine.samples import LabelOptions, is_raster, read_legend
 from engine.store import refuse_other_cube
 from engine.training.blocks import FOLDS
 from engine.types import Grid
@@ -139,6 +139,12 @@ def _check_labels(spec: Spec, grid: Grid) -> None:
     assert labels is not None
     with about(f"labels.uri = {labels.uri}"):
         raster = is_raster(labels.uri)
+        if raster and labels.column != LabelOptions.model_fields["column"].default:
+            raise SpecError(
+                f"{labels.column!r}, but the labels are a raster",
+                place="labels.column",
+                remedy="leave it out: it is for polygons",
+            )
         box = raster_box(labels.uri, grid) if raster else polygon_box(labels.uri, labels.column, grid)
         ground = overlap(box, grid)
     if labels.legend is not None:

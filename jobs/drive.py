@@ -32,6 +32,9 @@ from jobs.finish import finish, stated
 from jobs.pinned import micro_batch, pin
 from jobs.spec import Spec
 
+CHANCE_KAPPA = 0.2
+"""Below it agreement is called slight (Landis and Koch 1977, table 2)."""
+
 
 @dataclass
 class Drive:
@@ -99,9 +102,10 @@ class Drive:
             return
         raise TilthError(
             f"not one of {len(self.plan.tiles)} cube tiles could be built; the first: "
-            f"{records[0].body.get('reason', records[0].state) if records else 'there is none'}",
+            f"{records[0].body.get('reason', records[0].state).split('; remedy')[0] if records else 'not yet tried'}",
             place=self.spec.cube.uri,
-            remedy=f"mend the scenes or drop them from the catalogue; then tilth tiles {self.spec.output.uri} --retry",
+            remedy=f"mend the scenes, then tilth tiles {self.spec.output.uri} --retry and tilth resume; or name them "
+            "under inputs.*.exclude and submit anew",
         )
 
     def train_model(self, layout: CubeLayout, built: Ledger) -> dict[str, Any] | None:
@@ -132,6 +136,8 @@ class Drive:
             f"model: kappa {accuracy['kappa']:.3f}, overall accuracy {accuracy['overall_accuracy']:.3f} on blocks it "
             f"never saw, trained in {time.monotonic() - began:.0f} s"
         )
+        if accuracy["kappa"] < CHANCE_KAPPA:
+            self.say("model: hardly better than chance: look at the labels (training.json), the season and the scenes")
         return report
 
     def make_map(self, layout: CubeLayout, built: Ledger, epoch: int) -> Ledger:
@@ -204,7 +210,7 @@ class Drive:
         if total == 0:
             self.say(f"{name}: nothing to do, every tile is there")
             return
-        self.say(f"{name}: {total} of {len(self.plan.tiles)} tiles")
+        self.say(f"{name}: {total} of {len(self.plan.tiles)} tiles to do")
         progress = Progress(name, total)
         proven = total < len(self.plan.tiles) and any(r.state == "written" for r in ledger.latest.values())
         with executor_for(name, work, self.spec, total) as executor:

@@ -15,6 +15,7 @@ from engine.samples import read_legend
 from engine.types import ASSET_BANDS
 from engine.work import cube_ledger
 from jobs.checks import checked_card, checked_plan
+from jobs.control import over_budget
 from jobs.drive import Drive
 from jobs.spec import Spec
 
@@ -56,6 +57,7 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
     workers = spec.most_workers()
     seconds = _stage_seconds(spec, _part(plan, todo), plan, rates)
     hours = sum(seconds.values()) / 3600
+    over = over_budget(spec, hours * 3600)
     return {
         "name": spec.name,
         "run": spec.digest()[:12],
@@ -76,6 +78,7 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
         "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
         "wall_hours": round(hours, 4),
         "cost": round(hours * workers * spec.budget.worker_cost_per_hour, 4),
+        "over_budget": f"{over.place}: {over.value}" if over else None,
         "inputs": [*plan.audit, *(f"left out: {problem}" for problem in plan.left_out)],
         "assumed": {
             "rates": rates.source,

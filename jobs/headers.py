@@ -88,6 +88,8 @@ def _ogr_header(path: str, column: str) -> tuple[list[str], pd.Series, Any, Box 
     """(columns, some codes, CRS, bounds) of a GeoPackage, GeoJSON or another format of GDAL's."""
     info = pyogrio.read_info(path, force_total_bounds=True)
     names = list(info["fields"])
+    if not info["geometry_type"]:
+        raise InputError("has no geometry", expected="a raster of codes, or polygons with a column of codes")
     if column not in names:
         return names, pd.Series(dtype=int), None, None
     codes = pyogrio.read_dataframe(path, columns=[column], read_geometry=False, max_features=_SOME)[column]
@@ -100,7 +102,9 @@ def _parquet_header(uri: str, column: str) -> tuple[list[str], pd.Series, Any, B
         parquet = pq.ParquetFile(file)
         names = list(parquet.schema_arrow.names)
         geo = json.loads((parquet.schema_arrow.metadata or {}).get(b"geo", b"{}"))
-        if column not in names or not geo:
+        if not geo:
+            raise InputError("has no geometry", expected="GeoParquet: polygons with a column of codes")
+        if column not in names:
             return names, pd.Series(dtype=int), None, None
         codes = next(parquet.iter_batches(_SOME, columns=[column])).column(0).to_pandas()
     geometry = geo["columns"][geo["primary_column"]]

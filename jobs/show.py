@@ -18,8 +18,6 @@ from engine.ledger import Record
 from engine.run import Progress
 
 _console = Console()
-_CHANCE_KAPPA = 0.2
-"""Below it agreement is called slight (Landis and Koch 1977, table 2)."""
 
 
 def say(sentence: str) -> None:
@@ -92,6 +90,8 @@ def _plan_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "time", f"about {_duration(facts['wall_hours'] * 3600)}: {stages}"
     rate = facts["assumed"]["worker_cost_per_hour"]
     yield "cost", f"{facts['cost']:,.4g}, in the currency of budget.worker_cost_per_hour = {rate:g}"
+    if facts["over_budget"]:
+        yield "budget", f"will not do: {facts['over_budget']}"
 
 
 def status(facts: Mapping[str, Any], as_json: bool) -> None:
@@ -102,10 +102,14 @@ def status(facts: Mapping[str, Any], as_json: bool) -> None:
     driver = facts["driver"]
     who = f"{driver['user']} on {driver['host']}, process {driver['pid']}" if driver else "nobody"
     _line(f"{facts['name']} -> {facts['output']}")
-    _line(f"driven by {who}" + (", asked to cancel" if facts["cancel_asked"] else ""))
+    _line(f"driven by {who}" + (_stopping(facts) if facts["cancel_asked"] else ""))
     for stage, counts in facts["tiles"].items():
         _line(f"{stage}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items())))
     _line("report.json is written" if facts["finished"] else "not finished")
+
+
+def _stopping(facts: Mapping[str, Any]) -> str:
+    return ", asked to cancel" if facts["driver"] else ", stopped as asked; tilth resume goes on"
 
 
 def tiles(rows: Sequence[tuple[str, Record]], as_json: bool) -> None:
@@ -142,8 +146,6 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
     accuracy = report["model"].get("accuracy") or {}
     if "kappa" in accuracy:
         _line(f"kappa on held-out blocks: {accuracy['kappa']:.3f}")
-        if accuracy["kappa"] < _CHANCE_KAPPA:
-            _line("  hardly better than chance: look at the labels, the season and the scenes before using this map")
     _line(f"map: {spec.output.uri}/class.gti.gpkg   report: {spec.output.uri}/report.json")
 
 

@@ -45,6 +45,12 @@ class Workers(Options):
     min: Annotated[int, Field(ge=0)] = 0
     max: Annotated[int, Field(ge=1)] | None = None
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Workers:
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is more than max {self.max}; raise max or lower min")
+        return self
+
 
 class ComputeOptions(Options):
     """Where tiles are worked on."""
@@ -108,7 +114,12 @@ class Spec(Options):
         return self
 
     def _refuse_features_without_inputs(self, given: set[str]) -> None:
-        for feature in self.model.features or ():
+        named = self.model.features
+        twice = next((name for name in named or () if (named or ()).count(name) > 1), None)
+        if twice or named == ():
+            what = f"names {twice} twice" if twice else "is empty"
+            raise ValueError(f"model.features {what}; name each once, or leave the key out for all the inputs can give")
+        for feature in named or ():
             if feature not in FEATURE_BANDS:
                 near = difflib.get_close_matches(feature, FEATURE_BANDS, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
@@ -193,7 +204,7 @@ def parse_spec(data: dict[str, Any], place: str = "spec") -> Spec:
     raise SpecError(
         f"{len(problems)} thing(s) wrong\n  - " + "\n  - ".join(problems),
         place=place,
-        remedy="mend them; every key is explained by tilth init and tilth schema",
+        remedy="every key is explained by tilth init and tilth schema",
     )
 
 

@@ -20,6 +20,7 @@ _WORDS = {
     "dict_": "keys with values below it",
     "tuple_": "a list of values",
     "finite_": "a finite number",
+    "too_short": "at least one value",
 }
 """Pydantic's kinds of problem, by the start of their names."""
 
@@ -40,8 +41,10 @@ def sentence(problem: Any, spec: type[BaseModel]) -> str:
         hint = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
         return f"{place}: unknown key; {hint}"
     if problem["type"] == "missing":
-        lacks = isinstance(problem["loc"][-1], int)
-        return f"{place}: {problem['input']!r} has too few values" if lacks else f"{place}: is missing; add it"
+        index = problem["loc"][-1]
+        if isinstance(index, int):
+            return f"{place}: {problem['input']!r} has too few values: number {index + 1} is missing"
+        return f"{place}: is missing; add it"
     shown = repr(problem["input"])
     value = f"{shown}; " if len(shown) < 80 else ""
     if problem["type"] == "value_error":

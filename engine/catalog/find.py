@@ -39,8 +39,10 @@ def find_items(source: SourceOptions, sensor: str, area: BaseGeometry, start: da
     it is named in ``problems``. InputError where nothing is left, with the count after each filter.
     """
     matches = search_counted(source, sensor, area, start, end)
-    unique, dropped = deduplicate(matches.items)
-    funnel = matches.funnel.then("after duplicates", len(unique))
+    wanted = [item for item in matches.items if item.id not in source.exclude]
+    funnel = matches.funnel.then("not excluded", len(wanted)) if source.exclude else matches.funnel
+    unique, dropped = deduplicate(wanted)
+    funnel = funnel.then("after duplicates", len(unique))
     clear, audit = _clear(unique, source.max_cloud)
     if source.max_cloud is not None:
         funnel = funnel.then(f"with at most {source.max_cloud:g} % cloud", len(clear))
@@ -50,12 +52,14 @@ def find_items(source: SourceOptions, sensor: str, area: BaseGeometry, start: da
     if not items:
         where = f"bbox {[round(v, 4) for v in area.bounds]}, {start:%Y-%m-%d} to before {end:%Y-%m-%d}"
         raise _nothing(source, sensor, where, funnel.then("usable", 0), problems)
+    usable = {item.id for item in items}
+    explained = [pair for pair in zip(resolved, reasons, strict=True) if pair[0].id in usable]
     audit = [
         f"{sensor}: {source.collection} of {source.catalog}: {funnel.then('usable', len(items))}",
-        *_encodings(source.collection, zip(resolved, reasons, strict=True)),
+        *_encodings(source.collection, explained),
         *_duplicates(dropped),
         *audit,
-        *_crs(clear),
+        *_crs([item for item in clear if item.id in usable]),
     ]
     return Found(items, problems, tuple(audit))
 

@@ -19,7 +19,8 @@ class SourceOptions(Options):
 
     catalog: STAC API, static ``catalog.json`` or ``.ndjson`` of items; path, http(s), s3 or other fsspec URL.
     collection: items of this collection only. assets: our band name (or ``mask``) -> the catalogue's asset key, for
-    what differs from the namings known. max_cloud: percent; items that state more are left out. sign:
+    what differs from the namings known. max_cloud: percent; items that state more are left out. exclude:
+    ids of items to do without, such as damaged ones. sign:
     ``planetary-computer``, or the URL of a service that returns a token. allow_hosts: the only hosts (for ``s3://``
     the bucket) links may lead to besides the catalogue's own; ``*.example.org`` stands for every host below it.
     """
@@ -28,6 +29,7 @@ class SourceOptions(Options):
     collection: Annotated[str, Field(min_length=1)]
     assets: dict[str, str] | None = None
     max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None
+    exclude: tuple[str, ...] = ()
     sign: str | None = None
     allow_hosts: tuple[str, ...] | None = None
 

@@ -9,7 +9,7 @@ from typing import Literal
 MAX_DEATHS = 3
 """A tile that takes down its worker this often, on nodes that live on, is the culprit."""
 SYSTEMIC_AFTER = 8
-"""So many first tiles with one and the same error mean that the job is wrong, not the tiles."""
+"""So many first tiles with one and the same error that is none of their data mean that the job is wrong."""
 _BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 FailureKind = Literal["tile", "unknown", "memory", "infrastructure", "death", "node_lost"]
@@ -86,8 +86,11 @@ def advance(attempts: Attempts, failure: Failure, retries: int) -> tuple[Attempt
 
 
 def systemic(first: Sequence[Failure | None]) -> Stop | None:
-    """Stop when the first ``SYSTEMIC_AFTER`` finished tiles all failed alike (None = that tile was fine)."""
-    failures = [failure for failure in first[:SYSTEMIC_AFTER] if failure is not None]
+    """Stop when the first ``SYSTEMIC_AFTER`` finished tiles all failed alike (None = that tile was fine).
+
+    Bad data is never systemic: one damaged scene takes every tile under it, and the first tiles lie side by side.
+    """
+    failures = [failure for failure in first[:SYSTEMIC_AFTER] if failure is not None and failure.kind != "tile"]
     if len(failures) == SYSTEMIC_AFTER and len({failure.signature for failure in failures}) == 1:
         return Stop(f"the first {SYSTEMIC_AFTER} tiles all failed alike: {failures[0].reason}")
     return None

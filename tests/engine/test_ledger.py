@@ -77,9 +77,10 @@ def test_kinds_of_failure_are_counted_apart() -> None:
 
 
 def test_the_job_stops_when_its_first_eight_tiles_fail_alike_and_only_then() -> None:
-    alike, other = Failure("tile", "no asset vh in S1A_1", "no asset vh"), Failure("tile", "404", "404")
+    alike, other = Failure("unknown", "KeyError: 'x' (a.py:1)", "a.py:1"), Failure("unknown", "other", "b.py:2")
     assert isinstance(systemic([alike] * 8), Stop)
-    assert "no asset vh in S1A_1" in str(systemic([alike] * 9))
+    assert "KeyError: 'x'" in str(systemic([alike] * 9))
+    assert systemic([Failure("tile", "item S2_1 is truncated", "truncated")] * 9) is None, "one scene, many tiles"
     for first in ([alike] * 7, [None, *[alike] * 8], [*[alike] * 7, other], [*[alike] * 7, None], [], [None] * 8):
         assert systemic(first) is None
 

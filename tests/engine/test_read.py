@@ -168,7 +168,7 @@ def test_a_truncated_cog_is_called_damaged_whatever_its_name_holds(aligned: Path
     data, path = aligned.read_bytes(), tmp_path / "S2_20180404_403_503.tif"
     path.write_bytes(data[: int(len(data) * share)])
     text = told(path, window=Window(0, 300, 0, 300))
-    assert "truncated or damaged" in text and "not found" not in text and "fetch the scene again" in text
+    assert "truncated or damaged" in text and "not found" not in text and "inputs.*.exclude" in text
 
 
 def test_what_is_no_raster_is_called_damaged(tmp_path: Path) -> None:

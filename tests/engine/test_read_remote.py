@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import engine.read
-from engine.errors import InfrastructureError, TileError
+from engine.errors import InfrastructureError, InputError, TileError
 from engine.read import SceneReader
 from engine.signing import Links
 from engine.types import Window
@@ -182,7 +182,7 @@ def test_a_link_that_expires_in_the_midst_of_a_scene_is_signed_anew(folder: Path
 
 def test_a_link_that_nobody_signs_is_refused_with_the_remedy(folder: Path) -> None:
     with file_server(folder, token_seconds=3600) as server:
-        text = refused(f"{server.url}/{NAMES[8]}", TileError)
+        text = refused(f"{server.url}/{NAMES[8]}", InputError)
         assert "refused" in text and "signing service" in text
 
 

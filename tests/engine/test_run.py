@@ -192,17 +192,23 @@ def test_an_unforeseen_error_is_tried_as_often_as_the_spec_says(ledger: Ledger) 
 
 
 def test_the_same_error_on_the_first_eight_tiles_stops_the_job_and_says_so(ledger: Ledger) -> None:
-    alike = Failure("tile", "the item has no asset for 'vh'", "no asset vh")
+    alike = Failure("unknown", "the link is refused", "refused")
     executor = Told(ledger.objects, {i: [alike] for i in range(1000)}, workers=2)
-    with pytest.raises(TilthError, match="first 8 tiles all failed alike: the item has no asset for 'vh'"):
-        drive(jobs(1000), executor, ledger)
+    with pytest.raises(TilthError, match="first 8 tiles all failed alike: the link is refused"):
+        drive(jobs(1000), executor, ledger, Limits(100 * GB, 0))
     assert states(ledger)["quarantined"] <= 8 + 2
 
 
 def test_eight_tiles_that_all_fail_alike_are_a_wrong_job_too(ledger: Ledger) -> None:
-    executor = Told(ledger.objects, {i: [Failure("tile", "404", "404")] for i in range(8)})
+    executor = Told(ledger.objects, {i: [Failure("unknown", "KeyError", "a.py:1")] for i in range(8)})
     with pytest.raises(TilthError, match="all failed alike"):
-        drive(jobs(8), executor, ledger)
+        drive(jobs(8), executor, ledger, Limits(100 * GB, 0))
+
+
+def test_a_damaged_scene_under_the_first_eight_tiles_stops_nothing(ledger: Ledger) -> None:
+    executor = Told(ledger.objects, {i: [Failure("tile", "S2_1 is truncated", "truncated")] for i in range(8)})
+    progress = drive(jobs(20), executor, ledger)
+    assert (progress.quarantined, progress.written) == (8, 12)
 
 
 def test_tiles_that_fail_alike_after_others_went_well_stop_nothing(ledger: Ledger) -> None:

@@ -157,9 +157,15 @@ def test_a_catalogue_that_returns_nothing_ends_the_job_before_it_starts(
     assert not Path(job.map, "tiles").exists() and not Path(job.cube, "zarr.json").exists()
 
 
-def test_a_job_all_of_whose_tiles_fail_alike_stops_and_says_so(finished: Job, archive: Archive, tmp_path: Path) -> None:
-    truncate(archive.path(archive.of("sentinel-1-rtc")[3], "vv"))
+def test_a_scene_that_is_damaged_under_every_tile_is_named_and_can_be_done_without(
+    finished: Job, archive: Archive, tmp_path: Path
+) -> None:
+    damaged = archive.of("sentinel-1-rtc")[3]
+    truncate(archive.path(damaged, "vv"))
     job = on_archive(finished, archive, tmp_path / "run").with_({"grid.tile_px": 21})
     told = job.predict(expect=4)
-    assert "the first 8 tiles all failed alike" in told.err
-    assert f"item {archive.of('sentinel-1-rtc')[3]}, asset vv" in told.err
+    assert "not one of 16 cube tiles could be built" in told.err
+    assert f"item {damaged}, asset vv" in told.err and "inputs.*.exclude" in told.err
+    again = job.with_({"inputs.radar.exclude": [damaged]})
+    told = again.predict()
+    assert "not excluded" in told.err and again.report()["tiles"]["written"] == 16

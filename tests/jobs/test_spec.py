@@ -144,7 +144,7 @@ def test_a_bucket_that_is_not_there_is_refused(
     for name, value in s3.env().items():
         monkeypatch.setenv(name, value)
     said = refused(changed(base(tmp_path, flanders), {key: "s3://no-such-bucket/here"}))
-    holds(said, (key, "s3://no-such-bucket/here", "no such bucket", "create the bucket"))
+    holds(said, (key, "s3://no-such-bucket/here", "no such bucket", "create it first"))
 
 
 def test_a_store_that_does_not_answer_is_refused_without_two_minutes_of_retries(
