@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrays import accumulator, contiguous
+from kernels.arrays import accumulator, contiguous, destination, refuse_overlap
 from kernels.jit import jit
 
 _RUN = 4096
@@ -130,15 +130,19 @@ def _add(total: NDArray, number: NDArray, values: NDArray) -> None:
         number[i] += np.uint16(present)
 
 
-def mean_finish(total: NDArray[np.float64], number: NDArray[np.uint16]) -> NDArray[np.float32]:
+def mean_finish(
+    total: NDArray[np.float64], number: NDArray[np.uint16], out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """The mean: total / number, rounded once.
 
     total: (b, y, x) float64 and number: (b, y, x) uint16 as ``mean_update`` leaves them; unchanged.
+    out: (b, y, x) float32, C-contiguous, sharing no memory with total or number.
     Returns (b, y, x) float32, the unit of the values, NaN where there was none. ValueError on another dtype or shape.
     """
     total = contiguous("total", total, np.float64, (None, None, None))
     number = contiguous("number", number, np.uint16, total.shape)
-    out = np.empty(total.shape, np.float32)
+    out = destination(out, total.shape, np.float32)
+    refuse_overlap(out, total, number)
     _divide(total.reshape(-1), number.reshape(-1), out.reshape(-1))
     return out
 

@@ -1,7 +1,8 @@
 """Between a provider's numbers, the cube's uint16 and physical units; and the providers' quality layers as masks.
 
 The cube stores reflectance as DN with reflectance = DN * 0.0001 - 0.1, and temperature as DN with kelvin = DN * 0.01;
-0 is no data in both.
+0 is no data in both. ``out``: C-contiguous, of the result's dtype and shape, filled and returned; made where not given.
+It may be the input itself where the dtypes agree.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrays import check, contiguous
+from kernels.arrays import check, contiguous, destination
 from kernels.jit import jit
 
 SCL_DROP = (0, 1, 3, 8, 9, 10, 11)
@@ -21,7 +22,9 @@ _QA_PIXEL_BITS = 0b111111  # fill, dilated cloud, cirrus, cloud, cloud shadow, s
 _PIXEL_QA_BITS = 0b111001  # fill, cloud shadow, snow, cloud; bit 1 means clear, bit 2 water
 
 
-def scl_valid(scl: NDArray[np.uint8], drop: Sequence[int] = SCL_DROP) -> NDArray[np.bool_]:
+def scl_valid(
+    scl: NDArray[np.uint8], drop: Sequence[int] = SCL_DROP, out: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
     """True where the Sentinel-2 scene class is kept.
 
     scl: (y, x) uint8, Sen2Cor scene classification. drop: class codes, 0 to 255, that are not valid.
@@ -33,10 +36,10 @@ def scl_valid(scl: NDArray[np.uint8], drop: Sequence[int] = SCL_DROP) -> NDArray
         raise ValueError(f"drop holds {wrong}, expected scene classes from 0 to 255; remove them")
     keep = np.ones(256, np.bool_)
     keep[list(drop)] = False
-    return keep[scl]
+    return np.take(keep, scl, out=destination(out, scl.shape, np.bool_), mode="clip")  # "raise" would copy out
 
 
-def qa_pixel_valid(qa: NDArray[np.uint16]) -> NDArray[np.bool_]:
+def qa_pixel_valid(qa: NDArray[np.uint16], out: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """True where Landsat Collection 2 saw the clear ground: none of the bits 0 to 5 of QA_PIXEL is set.
 
     qa: (y, x) uint16, QA_PIXEL (bits fill, dilated cloud, cirrus, cloud, cloud shadow, snow).
@@ -44,20 +47,22 @@ def qa_pixel_valid(qa: NDArray[np.uint16]) -> NDArray[np.bool_]:
     dtype.
     """
     check("qa", qa, np.uint16)
-    return (qa & np.uint16(_QA_PIXEL_BITS)) == 0
+    return np.equal(qa & np.uint16(_QA_PIXEL_BITS), 0, out=destination(out, qa.shape, np.bool_))
 
 
-def pixel_qa_valid(qa: NDArray[np.uint16]) -> NDArray[np.bool_]:
+def pixel_qa_valid(qa: NDArray[np.uint16], out: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """True where Landsat Collection 1 saw the clear ground: none of the bits 0, 3, 4, 5 of pixel_qa is set.
 
     qa: (y, x) uint16, pixel_qa (bits fill, cloud shadow, snow, cloud). Returns (y, x) bool.
     Source: USGS LSDS-1368, Landsat 8 Collection 1 surface reflectance product guide. ValueError on another dtype.
     """
     check("qa", qa, np.uint16)
-    return (qa & np.uint16(_PIXEL_QA_BITS)) == 0
+    return np.equal(qa & np.uint16(_PIXEL_QA_BITS), 0, out=destination(out, qa.shape, np.bool_))
 
 
-def encode_reflectance(dn: NDArray, scale: float, offset: float, nodata: float | None) -> NDArray[np.uint16]:
+def encode_reflectance(
+    dn: NDArray, scale: float, offset: float, nodata: float | None, out: NDArray[np.uint16] | None = None
+) -> NDArray[np.uint16]:
     """Cube DN of a provider's reflectance DN: rint((dn * scale + offset + 0.1) * 10000), clipped to 1 to 65535.
 
     dn: (y, x) uint16, int16 or float32, provider's DN; no data where it equals ``nodata``, is not finite, or is an
@@ -70,7 +75,7 @@ def encode_reflectance(dn: NDArray, scale: float, offset: float, nodata: float |
         raise ValueError(f"dn is {dn.dtype}, expected uint16, int16 or float32; read the band in its own type")
     if not (np.isfinite(scale) and np.isfinite(offset) and scale > 0):
         raise ValueError(f"scale {scale}, offset {offset}: expected finite numbers, scale > 0; check the item's bands")
-    out = np.empty(dn.shape, np.uint16)
+    out = destination(out, dn.shape, np.uint16)
     # Rounding takes the binary error of decimal fractions away: with scale 1e-4 the gain must be 1, not nearly 1.
     gain, shift = round(scale * 1e4, 13), round((offset + 0.1) * 1e4, 9)
     missing = np.nan if nodata is None else float(nodata)
@@ -91,39 +96,41 @@ def _encode(dn: NDArray, line: tuple[float, float], nodata: float, zero_missing:
         out[i] = np.uint16(np.int32(0.0 if missing else code))
 
 
-def decode_reflectance(dn: NDArray[np.uint16]) -> NDArray[np.float32]:
+def decode_reflectance(dn: NDArray[np.uint16], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """Reflectance of cube DN: DN * 0.0001 - 0.1, correctly rounded.
 
     dn: any shape, uint16, cube DN, 0 = no data. Returns the same shape, float32, reflectance, NaN = no data.
     ValueError on another dtype.
     """
-    return _decoded(dn, 1000.0, 10000.0)
+    return _decoded(dn, 1000.0, 10000.0, out)
 
 
-def encode_temperature(kelvin: NDArray[np.float32]) -> NDArray[np.uint16]:
+def encode_temperature(kelvin: NDArray[np.float32], out: NDArray[np.uint16] | None = None) -> NDArray[np.uint16]:
     """Cube DN of a temperature: rint(kelvin * 100), clipped to 1 to 65535 (0.01 to 655.35 K).
 
     kelvin: any shape, float32, K, NaN (or infinite) = no data. Returns the same shape, uint16, 0 = no data.
     ValueError on another dtype.
     """
     flat = contiguous("kelvin", kelvin, np.float32).reshape(-1)
-    out = np.empty(kelvin.shape, np.uint16)
+    out = destination(out, kelvin.shape, np.uint16)
     _encode(flat, (100.0, 0.0), np.nan, False, out.reshape(-1))
     return out
 
 
-def decode_temperature(dn: NDArray[np.uint16]) -> NDArray[np.float32]:
+def decode_temperature(dn: NDArray[np.uint16], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """Temperature of cube DN: DN * 0.01, correctly rounded.
 
     dn: any shape, uint16, cube DN, 0 = no data. Returns the same shape, float32, K, NaN = no data.
     ValueError on another dtype.
     """
-    return _decoded(dn, 0.0, 100.0)
+    return _decoded(dn, 0.0, 100.0, out)
 
 
-def _decoded(dn: NDArray[np.uint16], shift: float, divisor: float) -> NDArray[np.float32]:
+def _decoded(
+    dn: NDArray[np.uint16], shift: float, divisor: float, out: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
     flat = contiguous("dn", dn, np.uint16).reshape(-1)
-    out = np.empty(dn.shape, np.float32)
+    out = destination(out, dn.shape, np.float32)
     _decode(flat, np.float32(shift), np.float32(divisor), out.reshape(-1))
     return out
 

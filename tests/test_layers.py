@@ -16,7 +16,7 @@ FOLDERS = ("kernels", "engine", "jobs")
 NOUNS = {"types", "errors"}
 STAGES = {
     "accuracy", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output", "predict",
-    "read", "samples", "signing", "steps", "store", "training", "parcels",
+    "read", "samples", "signing", "steps", "store", "training", "parcels", "xarrays",
 }  # fmt: skip
 STORIES = {"keys", "pipeline", "plan", "train"}
 DRIVERS = {"executors", "run", "work"}

@@ -97,6 +97,8 @@ def test_the_mean_skips_nan_and_agrees_with_its_twin():
     with np.errstate(invalid="ignore"):
         want = np.where(present, dates, 0).sum(0, dtype=np.float64) / present.sum(0)
     assert got.dtype == np.float32 and np.isnan(got[:, 0, 0]).all()
+    out = np.empty(got.shape, np.float32)
+    assert composite.mean_finish(total, number, out) is out and np.array_equal(out, got, equal_nan=True)
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 

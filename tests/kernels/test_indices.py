@@ -2,21 +2,29 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from kernels import indices
+
+U = 2.0**-24
 
 FORMULAE = {
     "ndvi": (indices.ndvi, lambda n, r: ((n - r), (n + r), 0.0)),
     "lswi": (indices.lswi, lambda n, s: ((n - s), (n + s), 0.0)),
     "gcvi": (indices.gcvi, lambda n, g: (n, g, -1.0)),
     "rvi": (indices.rvi, lambda n, r: (n, r, 0.0)),
+    "ndwi": (indices.ndwi, lambda g, n: ((g - n), (g + n), 0.0)),
     "evi": (indices.evi, lambda n, r, b: (2.5 * (n - r), n + 6 * r - 7.5 * b + 1, 0.0)),
+    "lai": (indices.lai, lambda n, r, b: (2.5 * (n - r), n + 6 * r - 7.5 * b + 1, 0.0)),
 }
+THREE = ("evi", "lai")
 
 
 def bands(name: str, shape: tuple[int, ...], seed: int = 1) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    return [rng.uniform(0.01, 0.6, shape).astype(np.float32) for _ in range(3 if name == "evi" else 2)]
+    return [rng.uniform(0.01, 0.6, shape).astype(np.float32) for _ in range(3 if name in THREE else 2)]
 
 
 @pytest.mark.parametrize("name", FORMULAE)
@@ -26,8 +34,10 @@ def test_an_index_agrees_with_its_formula(name, shape):
     inputs = bands(name, shape)
     above, below, plus = formula(*(band.astype(np.float64) for band in inputs))
     want = above / below + plus
-    if name == "evi":
+    if name in THREE:
         want = np.where(below > 0, np.clip(want, -1, 1), np.nan)
+    if name == "lai":
+        want = 3.618 * want - 0.118
     got = kernel(*inputs)
     assert got.dtype == np.float32 and got.shape == shape
     np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6)
@@ -43,20 +53,23 @@ def test_missing_input_and_a_zero_denominator_give_nan(name):
         band[10] = 0.0
     got = kernel(*inputs)
     assert np.isnan(got[: len(inputs)]).all()
-    assert np.isnan(got[10]) or name == "evi"
-    assert not np.isnan(got[11:]).any() or name == "evi"
+    assert np.isnan(got[10]) or name in THREE
+    assert not np.isnan(got[11:]).any() or name in THREE
     assert np.isnan(kernel(*(np.full((3,), np.nan, np.float32) for _ in inputs))).all()
 
 
 def test_a_ratio_with_a_zero_denominator_is_never_infinite():
     one, zero = np.ones(3, np.float32), np.zeros(3, np.float32)
-    for value in (indices.gcvi(one, zero), indices.rvi(one, zero), indices.ndvi(one, -one), indices.lswi(one, -one)):
+    for value in (indices.gcvi(one, zero), indices.rvi(one, zero), indices.ndvi(one, -one), indices.ndwi(one, -one)):
         assert np.isnan(value).all()
 
 
 def test_evi_is_nan_where_its_denominator_vanishes_and_clipped_on_request():
     n, r, b = (np.array([v], np.float32) for v in (0.8, 0.2, 0.5))
     assert np.isnan(indices.evi(n, r, b)).all()
+    vanishing = (np.array([v], np.float32) for v in (0.8, 0.2, 0.4))
+    at_zero = indices.evi(*vanishing, clip=True)  # exactly 0 in decimals, within rounding of it in float32
+    assert np.isnan(at_zero) or abs(at_zero) == 1
     near = np.array([0.35], np.float32)
     assert indices.evi(n, r, near) == 1.0
     assert indices.evi(n, r, near, clip=False) == pytest.approx(2.5 * 0.6 / (0.8 + 1.2 - 2.625 + 1), rel=1e-5)
@@ -93,3 +106,45 @@ def test_wrong_input_is_refused_with_what_was_expected(name):
         kernel(*good, out=np.empty((4, 5), np.float64))
     with pytest.raises(ValueError, match="must be"):
         kernel(*good, out=np.empty((4, 10), np.float32)[:, ::2])
+
+
+def planes(count: int):
+    """Bands of one small shape, odd sizes, one pixel and one row among them, with NaN."""
+    values = st.one_of(st.just(np.nan), st.floats(-0.125, 1.25, width=32), st.just(0.0))
+    return array_shapes(min_dims=1, max_dims=3, max_side=7).flatmap(
+        lambda shape: st.tuples(*[arrays(np.float32, shape, elements=values) for _ in range(count)])
+    )
+
+
+def bound(name: str, exact: list[np.ndarray], want: np.ndarray) -> np.ndarray:
+    """The error that the docstrings allow."""
+    if name == "gcvi":
+        return 2 * U * (abs(exact[0] / exact[1]) + 1)
+    if name == "rvi":
+        return 2 * U * abs(want)
+    if name not in THREE:
+        return 4 * U * abs(want)
+    n, r, b = exact
+    evi = (want + 0.118) / 3.618 if name == "lai" else want
+    error = U * (4 + 5 * (abs(n) + 6 * abs(r) + 7.5 * abs(b) + 1) / (n + 6 * r - 7.5 * b + 1)) * abs(evi)
+    return 3.7 * error + 4 * U * (abs(want) + 0.2) if name == "lai" else error
+
+
+@pytest.mark.parametrize("name", FORMULAE)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_an_index_errs_no_more_than_its_docstring_says(name, data):
+    kernel, formula = FORMULAE[name]
+    inputs = data.draw(planes(3 if name in THREE else 2))
+    exact = [band.astype(np.float64) for band in inputs]
+    with np.errstate(all="ignore"):
+        above, below, plus = formula(*exact)
+        want = np.where(below > 0 if name in THREE else below != 0, above / below + plus, np.nan)
+        want = 3.618 * want - 0.118 if name == "lai" else want
+        allowed = bound(name, exact, want) + 1e-44  # the smallest float32 steps
+    got = kernel(*inputs, **({"clip": False} if name in THREE else {}))
+    surely = abs(below) > 1e-5 if name in THREE else np.full(below.shape, True)  # else rounding decides the sign
+    surely |= np.isnan(below)
+    assert np.array_equal(np.isnan(got)[surely], np.isnan(want)[surely])
+    shown = surely & ~np.isnan(want)
+    assert (abs(got[shown] - want[shown]) <= allowed[shown]).all()

@@ -83,6 +83,26 @@ def test_views_that_are_not_contiguous_give_the_same_as_copies():
     assert np.array_equal(encoded, scaling.encode_reflectance(view.copy(), 0.0001, 0.0, 0.0))
 
 
+def test_a_given_out_is_filled_and_one_that_does_not_fit_is_refused():
+    dn = np.random.default_rng(1).integers(0, 12000, (9, 14), dtype=np.uint16)
+    kelvin = scaling.decode_temperature(dn)
+    calls = [
+        (np.bool_, lambda **out: scaling.scl_valid((dn % 12).astype(np.uint8), **out)),
+        (np.bool_, lambda **out: scaling.qa_pixel_valid(dn, **out)),
+        (np.bool_, lambda **out: scaling.pixel_qa_valid(dn, **out)),
+        (np.uint16, lambda **out: scaling.encode_reflectance(dn, 0.0001, 0.0, 0.0, **out)),
+        (np.uint16, lambda **out: scaling.encode_temperature(kelvin, **out)),
+        (np.float32, lambda **out: scaling.decode_reflectance(dn, **out)),
+        (np.float32, lambda **out: scaling.decode_temperature(dn, **out)),
+    ]
+    for dtype, call in calls:
+        out = np.empty((9, 14), dtype)
+        assert call(out=out) is out and np.array_equal(out, call(), equal_nan=dtype == np.float32)
+        for wrong in (np.empty((9, 13), dtype), np.empty((9, 14), np.int64)):
+            with pytest.raises(ValueError, match="expected"):
+                call(out=wrong)
+
+
 def test_empty_and_single_pixels_pass():
     assert scaling.decode_reflectance(np.zeros((0, 3), np.uint16)).shape == (0, 3)
     assert scaling.encode_reflectance(np.array([[7]], np.uint16), 0.0001, -0.1, None).tolist() == [[7]]

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from kernels.smooth import fill_linear
 
@@ -32,6 +35,22 @@ def test_filling_agrees_with_its_twin(shape, gaps, hold_ends):
     got = fill_linear(values, hold_ends)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, twin(values, hold_ends), rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    values=arrays(
+        np.float32,
+        array_shapes(min_dims=2, max_dims=2, max_side=12),
+        elements=st.just(np.nan) | st.floats(-2, 2, width=32),
+    ),
+    hold_ends=st.booleans(),
+)
+def test_filling_errs_no_more_than_its_docstring_says(values, hold_ends):
+    got, want = fill_linear(values, hold_ends), twin(values, hold_ends)
+    assert np.array_equal(np.isnan(got), np.isnan(want))
+    shown = ~np.isnan(want)
+    assert (abs(got[shown] - want[shown]) <= 2.0**-22 * 4 + 1e-44).all()
 
 
 def test_valid_values_are_kept_to_the_bit():
