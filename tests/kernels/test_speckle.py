@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kernels.speckle import BLOCK_X, BLOCK_Y, refined_lee
+from kernels.speckle import refined_lee
+from kernels.speckle_windows import BLOCK_X, BLOCK_Y
 
 Y, X = np.mgrid[0:7, 0:7]
 HALVES = [X >= 3, X >= Y, Y <= 3, X + Y <= 6, X <= 3, X <= Y, Y >= 3, X + Y >= 6]
