@@ -165,7 +165,7 @@ def mean_of_complete(cv: NDArray) -> None:
 
 
 @jit
-def either32(condition: bool, a: np.float32, b: np.float32) -> np.float32:
+def either32(condition: bool | np.bool_, a: np.float32, b: np.float32) -> np.float32:
     return a if condition else b
 
 
