@@ -1,10 +1,10 @@
 """Dual-polarised radar: Stokes parameters, m-chi and cross-ratio from the covariance matrix C2 or its diagonal.
 
 Convention: C11 = <|VV|^2>, C22 = <|VH|^2>, C12 = <VV conj(VH)>; S1 = C11 + C22, S2 = C11 - C22, S3 = 2 Re C12,
-S4 = -2 Im C12. Giving VH before VV, or the conjugate of C12, turns the sign of S4 and so swaps surface and double bounce;
-SNAP's RCH and polsartools' m-chi differ from each other by just that. HH and HV may stand for VV and VH, but then H
-comes before V where V came before H, and the two components swap again. Sentinel-1 transmits linear, so only Im C12
-tells them apart. GRD products have no phase, hence no C12: take SLC (kernels.slc) or a C2 product.
+S4 = -2 Im C12. Giving VH before VV, or the conjugate of C12, turns the sign of S4 and so swaps surface and double
+bounce; SNAP's RCH and polsartools' m-chi differ from each other by just that. HH and HV may stand for VV and VH, but
+then H comes before V where V came before H, and the two components swap again. Sentinel-1 transmits linear, so only
+Im C12 tells them apart. GRD products have no phase, hence no C12: take SLC (kernels.slc) or a C2 product.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def m_chi(
 
     c11, c22, c12_real, c12_imag: one common shape, float32, linear power, NaN = no data.
     out: three float32 arrays of that shape, C-contiguous, overlapping neither each other nor the inputs.
-    Returns three float32 arrays of that shape, square root of power, NaN where any input is NaN. In float32: each square
-    is within 5e-7 (C11 + C22) of its value, so an amplitude of a tenth of sqrt(C11 + C22) within 3e-6 of that root.
+    Returns three float32 arrays of that shape, square root of power, NaN where any input is NaN. In float32: each
+    square is within 5e-7 (C11 + C22) of its value, so an amplitude of a tenth of sqrt(C11 + C22) within 3e-6 of that
+    root.
     Raises ValueError on another dtype or shape, or an out that overlaps.
     """
     shape = c11.shape
@@ -54,8 +55,8 @@ def stokes(
 
     c11, c22, c12_real, c12_imag: one common shape, float32, linear power, NaN = no data.
     out: four float32 arrays of that shape, C-contiguous, overlapping neither each other nor the inputs.
-    Returns four float32 arrays of that shape, linear power, correctly rounded, NaN where an element that they are made of
-    is NaN. Raises ValueError on another dtype or shape, or an out that overlaps.
+    Returns four float32 arrays of that shape, linear power, correctly rounded, NaN where an element that they are made
+    of is NaN. Raises ValueError on another dtype or shape, or an out that overlaps.
     """
     shape = c11.shape
     c2 = _flat(c11, c22, c12_real, c12_imag)

@@ -192,19 +192,17 @@ def _add_rows(products: NDArray, first: int, sums: NDArray) -> None:
     """The window's rows, top to bottom."""
     window = len(products)
     _copy(products[first % window], sums)
-    for row in range(first + 1, first + window, 2):
+    for row in range(first + 1, first + window - 1, 2):
         _add_two(products[row % window], products[(row + 1) % window], sums)
 
 
 @jit
 def _add_columns(sums: NDArray, window: int, means: NDArray) -> None:
-    """The window's columns, left to right."""
-    for k in range(5):
-        row = sums[k * _ROW : (k + 1) * _ROW]
-        target = means[k * _ROW : (k + 1) * _ROW - window + 1]
-        _copy(row, target)
-        for column in range(1, window, 2):
-            _add_two(row[column:], row[column + 1 :], target)
+    """The window's columns, left to right, for all five products in one stroke."""
+    target = means[: 5 * _ROW - window + 1]
+    _copy(sums, target)
+    for column in range(1, window - 1, 2):
+        _add_two(sums[column:], sums[column + 1 :], target)
 
 
 @jit
