@@ -1,283 +1,217 @@
-"""Refined Lee speckle filter, scalar flavour "snap".
+"""Refined Lee speckle filter in 7x7 windows, in the two flavours that users compare with.
 
-The image is worked in blocks of BLOCK_Y x BLOCK_X pixels. A block and its three-pixel halo are copied into a scratch
-plane, then each step is one flat loop over that plane: rows lie STRIDE apart, so "one row down" is a constant offset
-and every loop is SIMD. Sums are built from smaller sums (3 wide, 4 wide, 3x3, 4x4, triangles of six), always in the
-same order, so the value of a pixel depends on its 7x7 window alone, to the last bit, wherever the image or a block is
-cut. Sums are float64: up to 49 equal float32 add up exactly, so constant in gives constant out.
+``snap`` (Lee 1981, as in SNAP's refined Lee): from nine 3x3 means at stride 2 the strongest of the gradients
+|M10 - M12|, |M02 - M20|, |M01 - M21|, |M00 - M22| (of equal ones the first) picks an edge direction, and of the two
+half-windows (28 pixels) the one whose mean is closer to the centre area's; a tie takes the right, lower left, lower and
+lower right one. Noise variance s2 is the mean of the five smallest of the nine var/mean^2 (n - 1; 0 where the mean is
+0); v counts with n - 1. All nine areas are in the sort, and a constant window gives its constant (SNAP before
+2026-05-25 did otherwise).
+
+``polsarpro`` (Lee, Grunes and de Grandi 1999, as in PolSARpro): s2 = 1 / looks is given; each gradient is three areas
+against three; the darker half-window is always taken; v counts with n. The darker half makes it biased: on speckle
+without texture the mean falls by about 13, 6, 4 % at 1, 4.4, 9 looks.
+
+Both: m + b (c - m), b = max(0, v - m^2 s2) / ((1 + s2) v), b = 0 where v = 0, with m, v over the half-window and c the
+centre. Where a pixel of the window is missing or beyond the array: m, v over all valid pixels of the window, and in
+``snap`` s2 from complete 3x3 areas only (0 where there is none, so the centre is kept).
+
+Error: within 3e-7 of the largest absolute value in the window, beside the formula in exact arithmetic, unless two
+gradients or sides differ by less than 1e-13 of it and the other is taken.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels import speckle_rules as rules
+from kernels import speckle_windows as windows
 from kernels.arrays import contiguous, destination, refuse_overlap
 from kernels.jit import jit
+from kernels.speckle_windows import planes
 
-HALO = 3
+Image = NDArray[np.float32]
+C2 = tuple[Image, Image, Image, Image]
+Flavour = Literal["snap", "polsarpro"]
+
+HALO = windows.HALO
 """Pixels that the filter sees beyond a pixel; a tile is read with this halo."""
 
-BLOCK_Y = 32
-BLOCK_X = 64
-STRIDE = BLOCK_X + 8
-_USED = (BLOCK_Y + 2 * HALO) * STRIDE
-_PLANE = _USED + 6 * STRIDE + 8
-"""The margin keeps reads below and right of the last window inside the plane."""
 
-# Planes of one moment's scratch, each anchored at its upper left pixel.
-_PIXEL, _ROW3, _ROW4, _BOX3, _BOX4, _TALL, _WIDE, _UPPER_RIGHT, _LOWER_LEFT, _UPPER_LEFT, _LOWER_RIGHT = (
-    _PLANE * k for k in range(11)
-)
-_CV = _PLANE * 11
-_NOISE = _PLANE * 12
+def refined_lee(
+    intensity: Image, out: Image | None = None, *, flavour: Flavour = "snap", looks: float | None = None
+) -> Image:
+    """The intensity with its speckle filtered, each date on its own.
 
-_D = STRIDE
-_BOX = (0, 2, 4, 2 * _D, 2 * _D + 2, 2 * _D + 4, 4 * _D, 4 * _D + 2, 4 * _D + 4)
-_M00, _M01, _M02, _M10, _M11, _M12, _M20, _M21, _M22 = _BOX
-_CENTRE = 3 * _D + 3
-
-
-def refined_lee(intensity: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """The intensity with its speckle filtered by the refined Lee filter in 7x7 windows.
-
-    intensity: (y, x) float32, linear power (never dB), NaN = no data (infinite counts as no data).
-    out: (y, x) float32, C-contiguous, not overlapping the input; made where not given.
-    Returns (y, x) float32, linear power, NaN where the input is no data; an all-NaN image stays so.
-
-    From nine 3x3 means at stride 2 the strongest of four gradients picks an edge direction and the half-window (28
-    pixels) on the side closer to the centre mean. Noise variance s2 is the mean of the five smallest of the nine
-    var/mean^2; the estimate is m + b (c - m), b = max(0, v - m^2 s2) / ((1 + s2) v), with m, v over the half-window
-    (v with n - 1) and c the centre; b = 0 where v = 0. Where a pixel of the window is invalid or outside the array: m,
-    v over all valid pixels of the window, s2 from complete 3x3 areas only (s2 = 0 where there is none, so the centre is
-    kept). An area whose mean is 0 counts as var/mean^2 = 0.
-
-    Lee 1981, "Refined filtering of image noise using local statistics", as in SNAP's refined Lee, with all nine areas
-    in the sort and a constant window giving its constant.
-    Raises ValueError on another dtype or shape, or an out that overlaps the input.
+    intensity: (y, x) or (t, y, x) float32, linear power (never dB), NaN = no data (infinite counts as no data).
+    out: the same shape, float32, C-contiguous, not overlapping the input; made where not given.
+    looks: equivalent number of looks, with flavour "polsarpro" and only there.
+    Returns the input's shape, float32, linear power, NaN where the input is no data; an all-NaN image stays so.
+    The value of a pixel depends on its window alone, to the last bit. Safe to call from many threads.
+    Raises ValueError on another dtype or shape, an out that overlaps the input, or looks that do not fit the flavour.
     """
-    intensity = contiguous("intensity", intensity, np.float32, (None, None))
+    noise = _noise(flavour, looks)
+    stack = contiguous("intensity", intensity, np.float32, _shape(intensity))
     out = destination(out, intensity.shape, np.float32)
-    refuse_overlap(out, intensity)
-    _filter(intensity, out)
+    refuse_overlap(out, stack)
+    for image, target in zip(_dates(stack), _dates(out), strict=True):
+        _filter(image, noise, target)
     return out
 
 
-@jit
-def _filter(image: NDArray, out: NDArray) -> None:
-    """Filter block by block; ``first`` and ``second`` hold sums of the pixels and of their squares."""
-    first = np.zeros(13 * _PLANE, np.float64)
-    second = np.zeros(11 * _PLANE, np.float64)
-    invalid = np.zeros(3 * _PLANE, np.float64)
-    estimate = np.zeros(_USED, np.float64)
-    for y in range(0, image.shape[0], BLOCK_Y):
-        for x in range(0, image.shape[1], BLOCK_X):
-            holes = _load(image, y, x, first, second, invalid)
-            _sums(first)
-            _sums(second)
-            _noise(first, second)
-            _estimate(first, second, estimate)
-            if holes:
-                _mend(first, invalid, estimate)
-            _store(estimate, y, x, out)
+def refined_lee_c2(
+    c11: Image,
+    c22: Image,
+    c12_real: Image,
+    c12_imag: Image,
+    *,
+    flavour: Flavour = "snap",
+    looks: float | None = None,
+    out: C2 | None = None,
+) -> C2:
+    """The covariance matrix with its speckle filtered: (c11, c22, c12_real, c12_imag).
+
+    c11, c22, c12_real, c12_imag: one common shape, (y, x) or (t, y, x), float32, linear power, NaN (or infinite) in any
+    of them = no data in all. out: four float32 arrays of that shape, C-contiguous, overlapping neither each other nor
+    the inputs. looks: as in refined_lee. Returns four float32 arrays of that shape, NaN where a pixel is no data.
+
+    Half-window and weight come from the span c11 + c22 and are one for all elements, so the result is a weighted mean
+    of covariance matrices and stays positive semi-definite (to float32 rounding). That is PolSARpro's filter; for
+    "snap", which is defined on one band only, the same is done here with its own rules for side, noise and variance.
+    (SNAP's polarimetric refined Lee is the other flavour; its scalar one, band by band, would not keep C2 valid.)
+    Raises ValueError on another dtype or shape, an out that overlaps, or looks that do not fit the flavour.
+    """
+    noise = _noise(flavour, looks)
+    names = ("c11", "c22", "c12_real", "c12_imag")
+    shape = _shape(c11)
+    given = [contiguous(n, a, np.float32, shape) for n, a in zip(names, (c11, c22, c12_real, c12_imag), strict=True)]
+    made = [destination(part, shape, np.float32) for part in (out or (None, None, None, None))]
+    for k, part in enumerate(made):
+        refuse_overlap(part, *made[k + 1 :], *given)
+    for images in zip(*map(_dates, (*given, *made)), strict=True):
+        _filter_c2(tuple(images[:4]), noise, tuple(images[4:]))
+    return made[0], made[1], made[2], made[3]
+
+
+def _shape(image: Image) -> tuple[int, ...]:
+    if image.ndim not in (2, 3):
+        raise ValueError(f"the image has shape {image.shape}, expected (y, x) or (t, y, x)")
+    return image.shape
+
+
+def _dates(stack: Image) -> list[Image]:
+    return [stack] if stack.ndim == 2 else list(stack)
+
+
+def _noise(flavour: Flavour, looks: float | None) -> float:
+    """1 / looks for "polsarpro", 0 for "snap", which finds the noise itself."""
+    if flavour == "snap" and looks is None:
+        return 0.0
+    if flavour == "polsarpro" and looks is not None and 0 < looks < np.inf:
+        return 1.0 / looks
+    raise ValueError(
+        f'flavour {flavour!r} with looks {looks}, expected "snap" without looks, which it finds itself, '
+        'or "polsarpro" with looks > 0'
+    )
 
 
 @jit
-def _load(image: NDArray, y: int, x: int, first: NDArray, second: NDArray, invalid: NDArray) -> bool:
-    """Copy a block with its halo, zeros for invalid pixels; True where there are any."""
-    holes = False
-    for row in range(BLOCK_Y + 2 * HALO):
-        source = y + row - HALO
-        for column in range(BLOCK_X + 2 * HALO):
-            inside = 0 <= source < image.shape[0] and 0 <= x + column - HALO < image.shape[1]
-            value = np.float64(image[source, x + column - HALO]) if inside else np.nan
-            bad = not np.isfinite(value)
-            holes |= bad
-            value = 0.0 if bad else value
-            at = row * STRIDE + column
-            first[at] = value
-            second[at] = value * value
-            invalid[at] = 1.0 if bad else 0.0
+def _filter(image: NDArray, noise: float, out: NDArray) -> None:
+    """Block by block; ``first`` and ``second`` hold sums of the pixels and of their squares."""
+    first, second, missing, state, cv, direction = _scratch(noise)
+    holes = True
+    for y in range(0, image.shape[0], windows.BLOCK_Y):
+        for x in range(0, image.shape[1], windows.BLOCK_X):
+            windows.load(image, y, x, first)
+            holes = _choose(first, second, missing, state, cv, direction, holes, noise)
+            rules.used_sums(first, direction, holes, state, rules.FIRST)
+            rules.weigh(state, cv)
+            _finish(first, state, rules.FIRST, missing, (y, x), out)
+
+
+@jit
+def _filter_c2(c2: tuple, noise: float, out: tuple) -> None:
+    """The same with the span in ``first`` until the weight is known; then the channels go through ``second``."""
+    first, second, missing, state, cv, direction = _scratch(noise)
+    holes = True
+    for y in range(0, out[0].shape[0], windows.BLOCK_Y):
+        for x in range(0, out[0].shape[1], windows.BLOCK_X):
+            _load_span(c2, y, x, first, second)
+            holes = _choose(first, second, missing, state, cv, direction, holes, noise)
+            _load_channel(c2[0], y, x, first, missing, holes)
+            rules.used_sums(first, direction, holes, state, rules.FIRST)
+            _load_channel(c2[1], y, x, second, missing, holes)
+            rules.used_sums(second, direction, holes, state, rules.OTHER)
+            rules.weigh(state, cv)
+            _finish(first, state, rules.FIRST, missing, (y, x), out[0])
+            _finish(second, state, rules.OTHER, missing, (y, x), out[1])
+            for k in range(2, 4):
+                _load_channel(c2[k], y, x, second, missing, holes)
+                rules.used_sums(second, direction, holes, state, rules.OTHER)
+                _finish(second, state, rules.OTHER, missing, (y, x), out[k])
+
+
+@jit
+def _scratch(noise: float) -> tuple:
+    """Planes of the pixels, of their squares and of missing ones; state, ratios and direction of the windows."""
+    first, second, missing = planes(windows.MOMENT), planes(windows.MOMENT), planes(windows.MOMENT)
+    cv = planes(rules.CV_PLANES // 2 + 1).view(np.float32)
+    rules.fill_noise(cv, noise)
+    return first, second, missing, planes(rules.STATE), cv, planes(windows.PLANE).view(np.int64)
+
+
+@jit
+def _choose(
+    s: NDArray,
+    q: NDArray,
+    missing: NDArray,
+    state: NDArray,
+    cv: NDArray,
+    direction: NDArray,
+    holes: bool,
+    noise: float,
+) -> bool:
+    """Half-window and noise of each window of one plane, and its sum of squares; True where a pixel is missing."""
+    holes = rules.find_holes(s, q, missing, state, holes, noise > 0.0)
+    for moment in (s, q):
+        windows.columns(moment)
+        windows.areas(moment)
+    if noise > 0.0:
+        rules.darker_side(s, direction)
+    else:
+        rules.closer_side(s, direction)
+        rules.snap_noise(s, q, missing, holes, cv)
+    rules.used_sums(q, direction, holes, state, rules.SECOND)
     return holes
 
 
 @jit
-def _store(estimate: NDArray, y: int, x: int, out: NDArray) -> None:
-    """Write the part of a block that lies in the image. (A slice assignment takes a second to compile.)"""
-    width = min(BLOCK_X, out.shape[1] - x)
-    for row in range(min(BLOCK_Y, out.shape[0] - y)):
-        target, source = out[y + row][x : x + width], estimate[row * STRIDE : (row + 1) * STRIDE]
-        for column in range(width):
-            target[column] = source[column]
+def _load_span(c2: tuple, y: int, x: int, s: NDArray, other: NDArray) -> None:
+    """c11 + c22, NaN where any element is."""
+    windows.load(c2[0], y, x, s)
+    windows.load(c2[1], y, x, other)
+    windows.add_plane(s, other)
+    for k in range(2, 4):
+        windows.load(c2[k], y, x, other)
+        windows.spoil(s, other)
 
 
 @jit
-def _sums(s: NDArray) -> None:
-    """All partial sums of one moment, from the pixel plane."""
-    for i in range(_USED):
-        s[_ROW3 + i] = (s[i] + s[i + 1]) + s[i + 2]
-        s[_ROW4 + i] = (s[i] + s[i + 1]) + (s[i + 2] + s[i + 3])
-    for i in range(_USED):
-        r3, r4 = _ROW3 + i, _ROW4 + i
-        s[_BOX3 + i] = (s[r3] + s[r3 + _D]) + s[r3 + 2 * _D]
-        box4 = (s[r4] + s[r4 + _D]) + (s[r4 + 2 * _D] + s[r4 + 3 * _D])
-        s[_BOX4 + i] = box4
-        s[_TALL + i] = box4 + ((s[r4 + 4 * _D] + s[r4 + 5 * _D]) + s[r4 + 6 * _D])
-        s[_WIDE + i] = box4 + ((s[r3 + 4] + s[r3 + 4 + _D]) + (s[r3 + 4 + 2 * _D] + s[r3 + 4 + 3 * _D]))
-    for i in range(_USED):
-        top, middle, bottom = i, i + _D, i + 2 * _D
-        left, right = s[middle] + s[middle + 1], s[middle + 1] + s[middle + 2]
-        s[_UPPER_RIGHT + i] = (s[_ROW3 + top] + right) + s[bottom + 2]
-        s[_LOWER_LEFT + i] = (s[_ROW3 + bottom] + left) + s[top]
-        s[_UPPER_LEFT + i] = (s[_ROW3 + top] + left) + s[bottom]
-        s[_LOWER_RIGHT + i] = (s[_ROW3 + bottom] + right) + s[top + 2]
+def _load_channel(image: NDArray, y: int, x: int, s: NDArray, missing: NDArray, holes: bool) -> None:
+    """Pixels and columns (round holes areas too) of a channel, 0 where any channel is missing."""
+    windows.load(image, y, x, s)
+    if holes:
+        windows.blank(s, missing)
+    windows.columns(s)
+    if holes:
+        windows.areas(s)
 
 
 @jit
-def _sort3(a: float, b: float, c: float) -> tuple[float, float, float]:
-    low, high = (a, b) if a < b else (b, a)
-    middle, top = (high, c) if high < c else (c, high)
-    return (low, middle, top) if low < middle else (middle, low, top)
-
-
-@jit
-def _noise(first: NDArray, second: NDArray) -> None:
-    """Noise variance of every window: mean of the five smallest var/mean^2 of its nine 3x3 areas.
-
-    The nine are sorted along rows, then along columns. In such a square the first two of the first row and the first of
-    the second row are always among the five smallest, and so are two of the other diagonal: no full sort is needed.
-    """
-    for i in range(_USED):
-        total = first[_BOX3 + i]
-        square = total * total
-        cv = (second[_BOX3 + i] - square / 9.0) * 10.125 / square
-        first[_CV + i] = cv if cv > 0.0 else 0.0  # also where 0/0
-    for i in range(BLOCK_Y * STRIDE):
-        c = _CV + i
-        a0, a1, a2 = _sort3(first[c + _M00], first[c + _M01], first[c + _M02])
-        b0, b1, b2 = _sort3(first[c + _M10], first[c + _M11], first[c + _M12])
-        c0, c1, c2 = _sort3(first[c + _M20], first[c + _M21], first[c + _M22])
-        a0, b0, c0 = _sort3(a0, b0, c0)
-        a1, b1, c1 = _sort3(a1, b1, c1)
-        a2, b2, c2 = _sort3(a2, b2, c2)
-        low, middle, _ = _sort3(c0, b1, a2)
-        first[_NOISE + i] = ((a0 + a1) + (b0 + low) + middle) / 5.0
-
-
-@jit
-def _estimate(s: NDArray, q: NDArray, out: NDArray) -> None:
-    """The estimate for windows without a hole."""
-    for i in range(BLOCK_Y * STRIDE):
-        b = _BOX3 + i
-        m00, m01, m02, m10, m11 = s[b + _M00], s[b + _M01], s[b + _M02], s[b + _M10], s[b + _M11]
-        m12, m20, m21, m22 = s[b + _M12], s[b + _M20], s[b + _M21], s[b + _M22]
-        edge = _first_largest(abs(m10 - m12), abs(m02 - m20), abs(m01 - m21), abs(m00 - m22))
-        favourite = _pick(edge, m12, m20, m21, m22)  # directions 0, 5, 6, 7, which win a tie
-        opposite = _pick(edge, m10, m02, m01, m00)
-        turn = abs(opposite - m11) < abs(favourite - m11)
-        mean = _half_window(s, i, edge, turn) / 28.0
-        variance = (_half_window(q, i, edge, turn) - 28.0 * mean * mean) / 27.0
-        out[i] = _lee(s[i + _CENTRE], mean, variance, s[_NOISE + i])
-
-
-@jit
-def _first_largest(g0: float, g1: float, g2: float, g3: float) -> int:
-    edge, largest = (1, g1) if g1 > g0 else (0, g0)
-    edge, largest = (2, g2) if g2 > largest else (edge, largest)
-    return 3 if g3 > largest else edge
-
-
-@jit
-def _pick(edge: int, v0: float, v1: float, v2: float, v3: float) -> float:
-    v01 = v1 if edge == 1 else v0
-    v23 = v3 if edge == 3 else v2
-    return v23 if edge >= 2 else v01
-
-
-@jit
-def _half_window(s: NDArray, i: int, edge: int, turn: bool) -> float:
-    """Sum over the chosen half-window. All eight are read, then one is picked: a load inside a condition would keep
-    the loop from becoming SIMD (measured: four times slower)."""
-    half1 = s[_BOX4 + i + 3] + (s[_UPPER_RIGHT + i] + s[_UPPER_RIGHT + i + 4 * _D + 4])
-    half5 = s[_BOX4 + i + 3 * _D] + (s[_LOWER_LEFT + i] + s[_LOWER_LEFT + i + 4 * _D + 4])
-    half3 = s[_BOX4 + i] + (s[_UPPER_LEFT + i + 4] + s[_UPPER_LEFT + i + 4 * _D])
-    half7 = s[_BOX4 + i + 3 * _D + 3] + (s[_LOWER_RIGHT + i + 4] + s[_LOWER_RIGHT + i + 4 * _D])
-    half4, half0 = s[_TALL + i], s[_TALL + i + 3]
-    half2, half6 = s[_WIDE + i], s[_WIDE + i + 3 * _D]
-    favourite = _pick(edge, half0, half5, half6, half7)
-    opposite = _pick(edge, half4, half1, half2, half3)
-    return opposite if turn else favourite
-
-
-@jit
-def _lee(centre: float, mean: float, variance: float, noise: float) -> float:
-    """m + b (c - m); the mean alone where the variance is zero."""
-    signal = variance - mean * mean * noise
-    signal = signal if signal > 0.0 else 0.0
-    weight = signal / ((1.0 + noise) * variance)
-    weight = weight if variance > 0.0 else 0.0
-    return mean + weight * (centre - mean)
-
-
-@jit
-def _mend(first: NDArray, invalid: NDArray, estimate: NDArray) -> None:
-    """Put plain local statistics where the window has a hole, and NaN where the centre is one."""
-    row, window = _PLANE, 2 * _PLANE
-    _sum7(invalid, 0, 1, row)
-    _sum7(invalid, row, _D, window)
-    for i in range(BLOCK_Y * STRIDE):
-        if invalid[i + _CENTRE] > 0.0:
-            estimate[i] = np.nan
-        elif invalid[window + i] > 0.0:
-            estimate[i] = _from_valid(first, invalid, i)
-
-
-@jit
-def _sum7(s: NDArray, plane: int, step: int, into: int) -> None:
-    """Sums of seven neighbours ``step`` apart; whole numbers, so their order does not matter."""
-    for i in range(_USED):
-        total = s[plane + i]
-        for k in range(1, 7):
-            total += s[plane + i + k * step]
-        s[into + i] = total
-
-
-@jit
-def _from_valid(first: NDArray, invalid: NDArray, i: int) -> float:
-    """The estimate from the valid pixels of the window at ``i``."""
-    number, total = 0, 0.0
-    for y in range(7):
-        for at in range(i + y * STRIDE, i + y * STRIDE + 7):
-            number += invalid[at] == 0.0
-            total += first[at]
-    mean = total / number
-    squares = 0.0
-    for y in range(7):
-        for at in range(i + y * STRIDE, i + y * STRIDE + 7):
-            deviation = first[at] - mean
-            squares += deviation * deviation if invalid[at] == 0.0 else 0.0
-    variance = squares / (number - 1) if number > 1 else 0.0
-    return _lee(first[i + _CENTRE], mean, variance, _noise_of_complete(first, invalid, i))
-
-
-@jit
-def _noise_of_complete(first: NDArray, invalid: NDArray, i: int) -> float:
-    """Mean of the five smallest var/mean^2 of the complete 3x3 areas, of all where fewer; 0 without any."""
-    found = np.empty(9, np.float64)
-    number = 0
-    for offset in _BOX:
-        holes = 0.0
-        for y in range(3):
-            for x in range(3):
-                holes += invalid[i + offset + y * STRIDE + x]
-        if holes == 0.0:
-            at = number
-            while at > 0 and found[at - 1] > first[_CV + i + offset]:
-                found[at] = found[at - 1]
-                at -= 1
-            found[at] = first[_CV + i + offset]
-            number += 1
-    total, used = 0.0, min(5, number)
-    for k in range(used):
-        total += found[k]
-    return total / used if used > 0 else 0.0
+def _finish(s: NDArray, state: NDArray, plane: int, missing: NDArray, at: tuple[int, int], out: NDArray) -> None:
+    """The estimates of one channel, written into the image."""
+    values = rules.plane_of(state, plane)
+    rules.estimate(state, s, values)
+    windows.store(values, missing, at[0], at[1], out)
