@@ -44,6 +44,8 @@ _SETTINGS = {
     "distributed.comm.retry.count": 3,
     "distributed.scheduler.work-stealing": False,
     "distributed.admin.tick.limit": "60s",
+    # Driver and scheduler keep so many past messages: at the default of 1000 that was 60 MB of tasks in each.
+    "distributed.admin.low-level-log-length": 10,
     # Without Dask's sampling every 10 ms, and without its malloc setting that hands each large array back to the
     # system: the cube stage takes 1.03 of Ray's time, with them 1.38 (tests/bench/cube_dask_vs_ray.py).
     "distributed.worker.profile.enabled": False,

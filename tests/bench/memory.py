@@ -29,6 +29,10 @@ from tests.bench.measure import ROOT, closing, context, high_water, judge, tree
 from tests.servers.process import LOOPBACK, free_port, running
 
 _LOOK_S = 0.2
+_DASK = {
+    "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "10",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+}
 _ROLES = ("driver", "Dask scheduler", "Dask worker", "Ray worker", "Ray's own")
 _JUDGED = _ROLES[:4]
 
@@ -102,12 +106,13 @@ def _role(process: psutil.Process, driver: int) -> str:
 
 @contextmanager
 def dask_cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[int, str]]]:
-    """A scheduler and workers of one thread each on loopback; its address, and each process' role."""
+    """A scheduler and workers of one thread each on loopback, set as deploy/kuberay/daskcluster.yaml sets them; its
+    address, and each process' role."""
     port = free_port()
     address = f"tcp://{LOOPBACK}:{port}"
     scheduler = [*_cli("dask_scheduler"), "--host", LOOPBACK, "--port", str(port), "--no-dashboard"]
     with ExitStack() as stack:
-        first = stack.enter_context(running(scheduler, folder / "scheduler.log", port))
+        first = stack.enter_context(running(scheduler, folder / "scheduler.log", port, env=_DASK))
         pids = {first.pid: "Dask scheduler"}
         for number in range(workers):
             own = free_port()
@@ -115,7 +120,7 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[int, st
                 *_cli("dask_worker"), address, "--host", LOOPBACK, "--worker-port", str(own), "--nthreads", "1",
                 "--no-nanny", "--no-dashboard", "--memory-limit", "0", "--local-directory", str(folder),
             ]  # fmt: skip
-            process = stack.enter_context(running(worker, folder / f"worker-{number}.log", own))
+            process = stack.enter_context(running(worker, folder / f"worker-{number}.log", own, env=_DASK))
             pids[process.pid] = "Dask worker"
         yield address, pids
 
