@@ -29,6 +29,8 @@ def quegan_yu(
     intensity: (t, y, x) float32, linear power (never dB), NaN (or infinite) = no data.
     out: (t, y, x) float32, C-contiguous, not overlapping the input; made where not given.
     local: F is the mean of valid pixels in a window x window square, or the refined Lee filter (flavour "snap", 7x7).
+    Refined Lee follows the pixel itself, so I / F varies less: fewer looks are won, and the mean falls (measured: by
+    10, 4, 2 % at 1, 4, 9 looks; with the plain mean below 1 %).
     A date counts at a pixel where I is valid and F > 0; a pixel without such a date keeps F.
     Returns (t, y, x) float32, linear power, NaN where the input is no data. One date alone comes back as it is (to
     rounding), where F > 0. A value depends on its window at all dates, to the last bit.

@@ -103,13 +103,14 @@ def cross_ratio_db(vv: Array, vh: Array, out: Array | None = None) -> Array:
     """10 log10(VH / VV) = VH_dB - VV_dB, of backscatter in linear power.
 
     vv, vh: one common shape, float32, linear power (never dB), NaN = no data. out: float32 of that shape, C-contiguous,
-    may be one of the inputs. Returns float32 of that shape, dB, NaN where an input is NaN or not above 0; the logarithm
-    is taken in float64: error below 1e-7 of the value. Raises ValueError on another dtype or shape.
+    may be one of the inputs. Returns float32 of that shape, dB, NaN where an input is NaN, infinite or not above 0;
+    error below 1e-6 dB + 5e-7 of the value. Raises ValueError on another dtype or shape.
     """
     target = destination(out, vv.shape, np.float32)
     flat = contiguous("vv", vv, np.float32).reshape(-1), contiguous("vh", vh, np.float32, vv.shape).reshape(-1)
-    _cross_ratio_db(*flat, target.reshape(-1))
-    return target
+    _positive_ratio(*flat, target.reshape(-1))
+    np.log10(target, out=target)
+    return np.multiply(target, np.float32(10.0), out=target)
 
 
 def _flat(c11: Array, c22: Array, c12_real: Array, c12_imag: Array) -> tuple[Array, Array, Array, Array]:
@@ -198,7 +199,7 @@ def _cross_ratio(vv: NDArray, vh: NDArray, out: NDArray) -> None:
 
 
 @jit
-def _cross_ratio_db(vv: NDArray, vh: NDArray, out: NDArray) -> None:
+def _positive_ratio(vv: NDArray, vh: NDArray, out: NDArray) -> None:
     for i in range(out.size):
-        a, b = np.float64(vv[i]), np.float64(vh[i])
-        out[i] = 10.0 * np.log10(b / a) if (a > 0.0) & (b > 0.0) else np.nan
+        ratio = vh[i] / vv[i]
+        out[i] = ratio if (vv[i] > _ZERO) & (ratio > _ZERO) & (ratio < np.float32(np.inf)) else np.float32(np.nan)

@@ -36,6 +36,10 @@ Image = NDArray[np.float32]
 C2 = tuple[Image, Image, Image, Image]
 Flavour = Literal["snap", "polsarpro"]
 
+_SAME = 5e-7
+"""Largest relative error of a sum of equal values in float32: a mean so near to the centre counts as equal to it, so
+that a constant stays itself."""
+
 HALO = windows.HALO
 """Pixels that the filter sees beyond a pixel; a tile is read with this halo."""
 
@@ -81,6 +85,7 @@ def refined_lee_c2(
     of covariance matrices and stays positive semi-definite (to float32 rounding). That is PolSARpro's filter; for
     "snap", which is defined on one band only, the same is done here with its own rules for side, noise and variance.
     (SNAP's polarimetric refined Lee is the other flavour; its scalar one, band by band, would not keep C2 valid.)
+    c12 is summed in float32: its error is within 1e-6 of the largest span in the window, that of the others as above.
     Raises ValueError on another dtype or shape, an out that overlaps, or looks that do not fit the flavour.
     """
     noise = _noise(flavour, looks)
@@ -119,71 +124,81 @@ def _noise(flavour: Flavour, looks: float | None) -> float:
 
 @jit
 def _filter(image: NDArray, noise: float, out: NDArray) -> None:
-    """Block by block; ``first`` and ``second`` hold sums of the pixels and of their squares."""
-    first, second, missing, state, cv, direction = _scratch(noise)
-    holes = True
+    """Block by block."""
+    s, missing, state, cv, direction = _scratch(noise)
+    sums, holes = rules.plane_of(state, rules.FIRST), True
     for y in range(0, image.shape[0], windows.BLOCK_Y):
         for x in range(0, image.shape[1], windows.BLOCK_X):
-            windows.load(image, y, x, first)
-            holes = _choose(first, second, missing, state, cv, direction, holes, noise)
-            rules.used_sums(first, direction, holes, state, rules.FIRST)
+            windows.load(image, y, x, s)
+            holes = _choose(s, missing, state, cv, direction, holes, noise, True)
             rules.weigh(state, cv)
-            _finish(first, state, rules.FIRST, missing, (y, x), out)
+            _load(image, (y, x), s, missing, holes)
+            _finish(s, missing, state, sums, (y, x), out)
 
 
 @jit
 def _filter_c2(c2: tuple, noise: float, out: tuple) -> None:
-    """The same with the span in ``first`` until the weight is known; then the channels go through ``second``."""
-    first, second, missing, state, cv, direction = _scratch(noise)
-    holes = True
+    """The same with the span until the weight is known; then one element after the other, c12 in float32."""
+    s, missing, state, cv, direction = _scratch(noise)
+    s32, sums32 = planes(windows.SCRATCH // 2).view(np.float32), planes(windows.PLANE // 2).view(np.float32)
+    sums, holes = (rules.plane_of(state, rules.FIRST), rules.plane_of(state, rules.OTHER)), True
     for y in range(0, out[0].shape[0], windows.BLOCK_Y):
         for x in range(0, out[0].shape[1], windows.BLOCK_X):
-            _load_span(c2, y, x, first, second)
-            holes = _choose(first, second, missing, state, cv, direction, holes, noise)
-            _load_channel(c2[0], y, x, first, missing, holes)
-            rules.used_sums(first, direction, holes, state, rules.FIRST)
-            _load_channel(c2[1], y, x, second, missing, holes)
-            rules.used_sums(second, direction, holes, state, rules.OTHER)
+            _load_span(c2, y, x, s, state[rules.TOTALS :])
+            holes = _choose(s, missing, state, cv, direction, holes, noise, False)
+            for k in range(2):
+                _load(c2[k], (y, x), s, missing, holes)
+                _add_up(s, direction, holes, state, sums[k])
             rules.weigh(state, cv)
-            _finish(first, state, rules.FIRST, missing, (y, x), out[0])
-            _finish(second, state, rules.OTHER, missing, (y, x), out[1])
+            for k in range(2):
+                _load(c2[k], (y, x), s, missing, holes)
+                _finish(s, missing, state, sums[k], (y, x), out[k])
             for k in range(2, 4):
-                _load_channel(c2[k], y, x, second, missing, holes)
-                rules.used_sums(second, direction, holes, state, rules.OTHER)
-                _finish(second, state, rules.OTHER, missing, (y, x), out[k])
+                _load(c2[k], (y, x), s32, missing, holes)
+                _add_up(s32, direction, holes, state, sums32)
+                _finish(s32, missing, state, sums32, (y, x), out[k])
 
 
 @jit
 def _scratch(noise: float) -> tuple:
-    """Planes of the pixels, of their squares and of missing ones; state, ratios and direction of the windows."""
-    first, second, missing = planes(windows.MOMENT), planes(windows.MOMENT), planes(windows.MOMENT)
+    """Planes of sums and of missing pixels; state, ratios and direction of the windows."""
     cv = planes(rules.CV_PLANES // 2 + 1).view(np.float32)
     rules.fill_noise(cv, noise)
-    return first, second, missing, planes(rules.STATE), cv, planes(windows.PLANE).view(np.int64)
+    direction = planes(windows.PLANE // 2).view(np.int32)
+    return planes(windows.SCRATCH), planes(windows.SCRATCH), planes(rules.STATE), cv, direction
 
 
 @jit
 def _choose(
     s: NDArray,
-    q: NDArray,
     missing: NDArray,
     state: NDArray,
     cv: NDArray,
     direction: NDArray,
     holes: bool,
     noise: float,
+    with_sum: bool,
 ) -> bool:
-    """Half-window and noise of each window of one plane, and its sum of squares; True where a pixel is missing."""
-    holes = rules.find_holes(s, q, missing, state, holes, noise > 0.0)
-    for moment in (s, q):
-        windows.columns(moment)
-        windows.areas(moment)
+    """Half-window, noise and sums of squares (on demand also of pixels) of the plane in ``s``, which is lost.
+
+    True where a pixel is missing.
+    """
+    holes = rules.find_holes(s, missing, state, holes, noise > 0.0)
+    windows.rows(s)
+    windows.areas(s)
     if noise > 0.0:
         rules.darker_side(s, direction)
     else:
         rules.closer_side(s, direction)
-        rules.snap_noise(s, q, missing, holes, cv)
-    rules.used_sums(q, direction, holes, state, rules.SECOND)
+        rules.keep_areas(s, state)
+    if with_sum:
+        rules.used_sums(s, direction, holes, state, rules.plane_of(state, rules.FIRST))
+    windows.square(s)
+    windows.rows(s)
+    windows.areas(s)
+    if noise <= 0.0:
+        rules.snap_noise(s, missing, holes, state, cv)
+    rules.used_sums(s, direction, holes, state, rules.plane_of(state, rules.SECOND))
     return holes
 
 
@@ -199,19 +214,24 @@ def _load_span(c2: tuple, y: int, x: int, s: NDArray, other: NDArray) -> None:
 
 
 @jit
-def _load_channel(image: NDArray, y: int, x: int, s: NDArray, missing: NDArray, holes: bool) -> None:
-    """Pixels and columns (round holes areas too) of a channel, 0 where any channel is missing."""
-    windows.load(image, y, x, s)
+def _load(image: NDArray, at: tuple[int, int], s: NDArray, missing: NDArray, holes: bool) -> None:
+    """Pixels of one channel, 0 where any channel is missing."""
+    windows.load(image, at[0], at[1], s)
     if holes:
         windows.blank(s, missing)
-    windows.columns(s)
-    if holes:
-        windows.areas(s)
 
 
 @jit
-def _finish(s: NDArray, state: NDArray, plane: int, missing: NDArray, at: tuple[int, int], out: NDArray) -> None:
-    """The estimates of one channel, written into the image."""
-    values = rules.plane_of(state, plane)
-    rules.estimate(state, s, values)
-    windows.store(values, missing, at[0], at[1], out)
+def _add_up(s: NDArray, direction: NDArray, holes: bool, state: NDArray, sums: NDArray) -> None:
+    """Sums of one channel over the pixels that each window uses."""
+    windows.rows(s)
+    if holes:
+        windows.areas(s)
+    rules.used_sums(s, direction, holes, state, sums)
+
+
+@jit
+def _finish(s: NDArray, missing: NDArray, state: NDArray, sums: NDArray, at: tuple[int, int], out: NDArray) -> None:
+    """The estimates of one channel from its sums, written into the image."""
+    rules.estimate(state, s, sums, 0.0 if s.itemsize == 8 else _SAME)
+    windows.store(sums, missing, at[0], at[1], out)

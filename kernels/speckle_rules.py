@@ -15,13 +15,13 @@ from kernels.speckle_windows import (
     D,
     areas,
     blank,
-    columns,
     count_missing,
+    count_not_finite,
     either,
     half_windows,
     mark,
     parts,
-    square,
+    rows,
     whole_windows,
 )
 
@@ -30,10 +30,10 @@ _CV, _LOW, _MIDDLE, _HIGH, NOISE = (PLANE * k for k in range(5))
 CV_PLANES = 5 * PLANE
 
 # Planes of the state of a block's windows.
-FIRST, SECOND, INVERSE, FREEDOM, HOLES, OTHER = (PLANE * k for k in range(6))
+FIRST, SECOND, INVERSE, FREEDOM, HOLES, OTHER, TOTALS = (PLANE * k for k in range(7))
 """Sum over the pixels used, sum of their squares (later the weight), 1 / their number, degrees of freedom, number of
-missing pixels, sum of a further channel."""
-STATE = 6 * PLANE
+missing pixels, sum of a further channel; sums of the 3x3 areas."""
+STATE = 7 * PLANE
 
 _LARGEST = np.float32(3e38)
 _INFINITE = np.float32(np.inf)
@@ -99,10 +99,17 @@ def _polsarpro_direction(edge: int, brighter: bool) -> int:
 
 
 @jit
-def ratios(s: NDArray, q: NDArray, cv: NDArray) -> None:
+def keep_areas(s: NDArray, state: NDArray) -> None:
+    """The sums of 3x3 areas, kept until those of the squares are known."""
+    for i in range(AREAS):
+        state[TOTALS + i] = s[BOX3 + i]
+
+
+@jit
+def ratios(q: NDArray, state: NDArray, cv: NDArray) -> None:
     """var/mean^2 (n - 1) of the 3x3 areas, float32 (they only go into a mean of five); 0 where the mean is 0."""
     for i in range(AREAS):
-        total = s[BOX3 + i]
+        total = state[TOTALS + i]
         square = total * total
         ratio = (9.0 * q[BOX3 + i] - square) * 1.125 / square
         ratio = ratio if (ratio > 0.0) & (square > 0.0) else 0.0
@@ -208,11 +215,16 @@ def weigh(state: NDArray, cv: NDArray) -> None:
 
 
 @jit
-def estimate(state: NDArray, s: NDArray, sums: NDArray) -> None:
-    """m + b (c - m) in place of the sums of a channel whose pixels are in ``s``."""
+def estimate(state: NDArray, s: NDArray, sums: NDArray, same: float) -> None:
+    """m + b (c - m) in place of the sums of a channel whose pixels are in ``s``.
+
+    c itself where m differs from it by no more than ``same`` times m: the error of sums in float32, 0 in float64.
+    """
     for i in range(WINDOWS):
         mean = sums[i] * state[INVERSE + i]
-        sums[i] = mean + state[SECOND + i] * (s[CENTRE + i] - mean)
+        centre = np.float64(s[CENTRE + i])
+        value = mean + state[SECOND + i] * (centre - mean)
+        sums[i] = centre if abs(centre - mean) <= same * abs(mean) else value
 
 
 @jit
@@ -229,28 +241,27 @@ def fill_noise(cv: NDArray, noise: float) -> None:
 
 
 @jit
-def find_holes(s: NDArray, q: NDArray, missing: NDArray, state: NDArray, before: bool, population: bool) -> bool:
-    """Squares of the pixels into ``q``; True where a pixel is missing: such are then 0 and the windows know of them.
+def find_holes(s: NDArray, missing: NDArray, state: NDArray, before: bool, population: bool) -> bool:
+    """True where a pixel is missing: such are then 0 and the windows know of them.
 
     ``before``: what this returned for the block before, whose traces are removed.
     """
-    holes = square(s, q) > 0
+    holes = count_not_finite(s) > 0
     if holes or before:
         mark(s, missing)
-        columns(missing)
+        rows(missing)
         areas(missing)
         count_missing(missing, plane_of(state, HOLES))
         count_valid(state, population)
     if holes:
         blank(s, missing)
-        blank(q, missing)
     return holes
 
 
 @jit
-def snap_noise(s: NDArray, q: NDArray, missing: NDArray, holes: bool, cv: NDArray) -> None:
+def snap_noise(q: NDArray, missing: NDArray, holes: bool, state: NDArray, cv: NDArray) -> None:
     """Noise variance of every window from its 3x3 areas."""
-    ratios(s, q, cv)
+    ratios(q, state, cv)
     if holes:
         leave_out_incomplete(missing, cv)
     sort_rows(cv)
@@ -261,9 +272,9 @@ def snap_noise(s: NDArray, q: NDArray, missing: NDArray, holes: bool, cv: NDArra
 
 
 @jit
-def used_sums(s: NDArray, direction: NDArray, holes: bool, state: NDArray, plane: int) -> None:
+def used_sums(s: NDArray, direction: NDArray, holes: bool, state: NDArray, into: NDArray) -> None:
     """Sums of a channel over the pixels that each window uses: of the half-window, or all valid ones round a hole."""
     parts(s)
-    half_windows(s, direction, plane_of(state, plane))
+    half_windows(s, direction, into)
     if holes:
-        whole_windows(s, plane_of(state, HOLES), plane_of(state, plane))
+        whole_windows(s, plane_of(state, HOLES), into)

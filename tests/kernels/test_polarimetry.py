@@ -126,9 +126,10 @@ def test_cross_ratios_of_any_image_agree_with_their_formulae(vv, seed):
     vh = np.random.default_rng(seed).permuted(vv, axis=None).reshape(vv.shape) * np.float32(0.2)
     with np.errstate(all="ignore"):
         want = np.where(vv != 0, vh / vv, np.float32(np.nan))
-        db = np.where((vv > 0) & (vh > 0), 10 * np.log10(vh.astype(float) / vv), np.nan)
+        finite = (vv > 0) & (vh > 0) & np.isfinite(vv) & np.isfinite(vh)
+        db = np.where(finite, 10 * np.log10(vh.astype(float) / vv), np.nan)
     assert np.array_equal(cross_ratio(vv, vh), want, equal_nan=True)
-    np.testing.assert_allclose(cross_ratio_db(vv, vh), db, rtol=2e-7)
+    np.testing.assert_allclose(cross_ratio_db(vv, vh), db, rtol=5e-7, atol=1e-6)
 
 
 def test_cross_ratio_in_decibels_is_the_difference_of_decibels_and_out_may_be_an_input():

@@ -1,7 +1,7 @@
 """The radar kernels on a real C2 (dual-pol, Manitoba) beside their twins and beside an independent package.
 
-The package is compared where it can be imported. Known differences: polsartools takes one look whatever the data have,
-and its filter wants a frame of three pixels that it leaves unfiltered.
+Compared where it can be imported. Known differences: polsartools takes the data for one look whatever they have,
+and its filter spoils a frame of three pixels.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def test_the_filtered_matrix_stays_one(manitoba, options):
     c11, c22, real, imag = (part.astype(float) for part in refined_lee_c2(*manitoba, **options))
     assert np.all(c11 * c22 - real**2 - imag**2 >= -1e-7 * (c11 + c22) ** 2)
     m, _ = degree_and_angle(*refined_lee_c2(*manitoba, **options))
-    assert 0 <= m.min() and m.max() <= 1
+    assert m.min() >= 0 and m.max() <= 1
 
 
 def test_m_chi_adds_up_and_agrees_with_its_twin(manitoba):
