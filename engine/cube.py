@@ -18,7 +18,7 @@ from kernels.polarimetry import m_chi
 from kernels.scaling import encode_reflectance, encode_temperature, pixel_qa_valid, qa_pixel_valid, scl_valid
 from kernels.speckle import refined_lee, refined_lee_c2
 
-STAGE_VERSION = "cube-1"
+STAGE_VERSION = "cube-2"
 """Raised whenever this stage's arithmetic changes: it is part of every cube tile's key."""
 
 _HALO_PX = 3  # the refined Lee window is 7 x 7

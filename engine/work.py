@@ -22,6 +22,8 @@ from engine.objects import Objects, absolute
 from engine.output import OutputOptions
 from engine.pipeline import CubeTask, MapTask, build_tile, load_block, map_tile, publish_tile
 from engine.store import CubeLayout
+from engine.types import sensor_of
+from kernels.warm import warm_up
 
 LEDGER = "_tilth"
 """Folder of the ledger, below a map."""
@@ -53,6 +55,7 @@ class CubeWork:
         """Reader and cube, opened once."""
         from engine.read import SceneReader
 
+        warm_up({sensor_of(layer) for layer in self.layout.axes})
         read = SceneReader(self.layout.grid)
         ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
         cube = Objects(self.options.uri)
@@ -90,6 +93,7 @@ class MapWork:
         from engine.models import load_model
         from engine.predict import classify
 
+        warm_up(["features"])
         device = usable_device(self.device)
         model = load_model(self.model_uri, device)
         ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)

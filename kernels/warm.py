@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 import numpy as np
 
-from kernels import composite, indices, scaling, smooth, speckle
+from kernels import composite, indices, polarimetry, scaling, smooth, speckle
 
 
-def warm_up() -> None:
-    """Compile every kernel of the cube and feature stages, for the dtypes that those stages pass, in this process.
+def warm_up(parts: Iterable[str] | None = None) -> None:
+    """Compile the kernels of these parts of the work, for the dtypes that it passes, in this process.
 
+    parts: of ``optical``, ``radar``, ``thermal``, ``c2`` (the cube's layers) and ``features``; None: all of them.
     A worker that calls it when it starts compiles nothing in the middle of a job. It takes seconds once and
-    milliseconds after. Each kernel runs on a few made pixels; nothing is returned.
+    milliseconds after. Each kernel runs on a few made pixels; nothing is returned. KeyError for another part.
     """
-    _warm_cube()
-    _warm_features()
+    for part in parts if parts is not None else _PARTS:
+        _PARTS[part]()
 
 
-def _warm_cube() -> None:
-    bands, rows, columns = 3, 2, 2
-    shape = rows, columns
+def _warm_optical() -> None:
+    shape = 2, 2
     for dtype in (np.uint16, np.int16, np.float32):
         scaling.encode_reflectance(np.ones(shape, dtype), 0.0001, 0.0, 0.0)
-    scaling.encode_temperature(np.ones(shape, np.float32))
     best = np.full(shape, -np.inf, np.float32)
-    dn, count = np.zeros((bands, *shape), np.uint16), np.zeros(shape, np.uint8)
+    dn, count = np.zeros((3, *shape), np.uint16), np.zeros(shape, np.uint8)
     composite.max_gcvi_update(best, dn, count, np.full_like(dn, 2000), np.ones(shape, np.bool_), green=0, nir=1)
-    total, number = np.zeros((bands, *shape)), np.zeros((bands, *shape), np.uint16)
-    composite.mean_update(total, number, np.ones((bands, *shape), np.float32))
-    composite.mean_finish(total, number)
+
+
+def _warm_thermal() -> None:
+    _warm_mean()
+    scaling.encode_temperature(np.ones((2, 2), np.float32))
+
+
+def _warm_radar() -> None:
+    _warm_mean()
     speckle.refined_lee(np.ones((7, 7), np.float32))
+
+
+def _warm_c2() -> None:
+    _warm_mean()
+    plane = np.ones((7, 7), np.float32)
+    speckle.refined_lee_c2(plane, plane, 0 * plane, 0 * plane)
+    polarimetry.m_chi(plane, plane, 0 * plane, 0 * plane)
+
+
+def _warm_mean() -> None:
+    total, number = np.zeros((3, 2, 2)), np.zeros((3, 2, 2), np.uint16)
+    composite.mean_update(total, number, np.ones((3, 2, 2), np.float32))
+    composite.mean_finish(total, number)
 
 
 def _warm_features() -> None:
@@ -40,3 +60,12 @@ def _warm_features() -> None:
     indices.evi(band, band, band)
     for index in (indices.ndvi, indices.lswi, indices.gcvi, indices.rvi):
         index(band, band)
+
+
+_PARTS: Mapping[str, Callable[[], None]] = {
+    "optical": _warm_optical,
+    "radar": _warm_radar,
+    "thermal": _warm_thermal,
+    "c2": _warm_c2,
+    "features": _warm_features,
+}

@@ -9,42 +9,26 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from kernels import multitemporal, polarimetry, slc, speckle
 from tests.bench import radar_peers as peers
-
-
-class Row(NamedTuple):
-    """Megapixels a second of a kernel and of a peer; None where the peer is not installed."""
-
-    name: str
-    ours: float
-    peer: str
-    peers: float | None
-    of_copy: float
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times faster than the peer."""
-        return None if self.peers is None else self.ours / self.peers
-
-    def __str__(self) -> str:
-        theirs = "not here" if self.peers is None else f"{self.peers:.2f}"
-        ratio = "" if self.ratio is None else f"{self.ratio:.1f}x"
-        return f"{self.name:<34}{self.ours:>9.1f}  {self.peer:<24}{theirs:>9}{ratio:>9}{self.of_copy:>7.0%}"
+from tests.bench.kernel_rows import Row, show
 
 
 def main() -> None:
+    """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=1024, help="pixels along each side of the image (default 1024)")
     parser.add_argument("--runs", type=int, default=5, help="runs, of which the best counts (default 5)")
     chosen = parser.parse_args()
-    print(f"{'kernel':<34}{'Mpx/s':>9}  {'peer':<24}{'Mpx/s':>9}{'ratio':>9}{'copy':>7}")
-    for row in rows(chosen.side, chosen.runs):
-        print(row, flush=True)
+    show(list(rows(chosen.side, chosen.runs)))
+
+
+def row(name: str, ours: float, peer: str, theirs: float | None, of_copy: float) -> Row:
+    """A row with its ratio."""
+    return Row(name, ours, peer, theirs, ours / theirs if theirs else None, of_copy)
 
 
 def rows(side: int = 1024, runs: int = 5) -> Iterator[Row]:
@@ -63,10 +47,10 @@ def speckle_rows(c2: tuple[np.ndarray, ...], runs: int) -> Iterator[Row]:
     piece = image[:200, :200]
     snap = rate(image.size, lambda: speckle.refined_lee(image, out[0]), runs)
     theirs = rate(piece.size, lambda: peers.refined_lee(piece), 1)
-    yield Row("refined Lee, one band, snap", snap, "NumPy, whole arrays", theirs, snap / copy(image.size, 8, runs))
+    yield row("refined Lee, one band, snap", snap, "NumPy, whole arrays", theirs, snap / copy(image.size, 8, runs))
     ours = rate(image.size, lambda: speckle.refined_lee(image, out[0], flavour="polsarpro", looks=4), runs)
     lee = rate(image.size, lambda: peers.lee(image, 4), runs)
-    yield Row("refined Lee, one band, polsarpro", ours, "SciPy, plain Lee", lee, ours / copy(image.size, 8, runs))
+    yield row("refined Lee, one band, polsarpro", ours, "SciPy, plain Lee", lee, ours / copy(image.size, 8, runs))
     small = tuple(np.ascontiguousarray(part[:96, :96]) for part in c2)
     theirs_c2 = None
     if peers.process_chunk_rfleecpp is not None:
@@ -74,7 +58,7 @@ def speckle_rows(c2: tuple[np.ndarray, ...], runs: int) -> Iterator[Row]:
     limit = copy(image.size, 32, runs)
     for name, options in (("snap", {}), ("polsarpro", {"flavour": "polsarpro", "looks": 4.0})):
         ours = rate(image.size, lambda o=options: speckle.refined_lee_c2(*c2, out=out, **o), runs)
-        yield Row(f"refined Lee, C2, {name}", ours, "polsartools", theirs_c2, ours / limit)
+        yield row(f"refined Lee, C2, {name}", ours, "polsartools", theirs_c2, ours / limit)
 
 
 def stack_rows(image: np.ndarray, runs: int) -> Iterator[Row]:
@@ -86,22 +70,22 @@ def stack_rows(image: np.ndarray, runs: int) -> Iterator[Row]:
     for local in ("mean", "refined_lee"):
         ours = rate(stack.size, lambda how=local: multitemporal.quegan_yu(stack, out, local=how), runs)
         peer = ("SciPy", theirs) if local == "mean" else ("none", None)
-        yield Row(f"Quegan-Yu, 6 dates, {local}", ours, *peer, ours / limit)
+        yield row(f"Quegan-Yu, 6 dates, {local}", ours, *peer, ours / limit)
 
 
 def polarimetry_rows(c2: tuple[np.ndarray, ...], runs: int) -> Iterator[Row]:
     size, out = c2[0].size, tuple(np.empty_like(part) for part in c2[:3])
     ours = rate(size, lambda: polarimetry.m_chi(*c2, out=out), runs)
     share = ours / copy(size, 28, runs)
-    yield Row("m-chi from C2", ours, "NumPy", rate(size, lambda: peers.m_chi(*c2), runs), share)
+    yield row("m-chi from C2", ours, "NumPy", rate(size, lambda: peers.m_chi(*c2), runs), share)
     theirs = rate(size, lambda: peers.polsartools_m_chi(*c2), 2) if peers.process_chunk_mchi is not None else None
-    yield Row("m-chi from C2", ours, "polsartools", theirs, share)
+    yield row("m-chi from C2", ours, "polsartools", theirs, share)
     ours = rate(size, lambda: polarimetry.cross_ratio(c2[0], c2[1], out[0]), runs)
     theirs = rate(size, lambda: c2[1] / c2[0], runs)
-    yield Row("cross-ratio", ours, "NumPy", theirs, ours / copy(size, 12, runs))
+    yield row("cross-ratio", ours, "NumPy", theirs, ours / copy(size, 12, runs))
     ours = rate(size, lambda: polarimetry.cross_ratio_db(c2[0], c2[1], out[0]), runs)
     theirs = rate(size, lambda: 10 * np.log10(c2[1]) - 10 * np.log10(c2[0]), runs)
-    yield Row("cross-ratio, dB", ours, "NumPy", theirs, ours / copy(size, 12, runs))
+    yield row("cross-ratio, dB", ours, "NumPy", theirs, ours / copy(size, 12, runs))
 
 
 def slc_rows(vv: np.ndarray, vh: np.ndarray, runs: int) -> Iterator[Row]:
@@ -109,13 +93,13 @@ def slc_rows(vv: np.ndarray, vh: np.ndarray, runs: int) -> Iterator[Row]:
     out = tuple(np.empty(vv.shape, np.float32) for _ in range(4))
     ours = rate(vv.size, lambda: slc.m_chi_from_slc(vv, vh, 5, out=out[:3]), runs)
     theirs = rate(vv.size, lambda: peers.m_chi(*peers.c2_boxcar(vv, vh, 5)), 2)
-    yield Row("m-chi from SLC, 5x5", ours, "NumPy, SciPy", theirs, ours / copy(vv.size, 28, runs))
+    yield row("m-chi from SLC, 5x5", ours, "NumPy, SciPy", theirs, ours / copy(vv.size, 28, runs))
     ours = rate(vv.size, lambda: slc.c2_boxcar(vv, vh, 5, out=out), runs)
     theirs = rate(vv.size, lambda: peers.c2_boxcar(vv, vh, 5), 2)
-    yield Row("C2 from SLC, sliding 5x5", ours, "NumPy, SciPy", theirs, ours / copy(vv.size, 32, runs))
+    yield row("C2 from SLC, sliding 5x5", ours, "NumPy, SciPy", theirs, ours / copy(vv.size, 32, runs))
     ours = rate(vv.size, lambda: slc.c2_multilook(vv, vh, (4, 4)), runs)
     theirs = rate(vv.size, lambda: peers.c2_multilook(vv, vh, 4), runs)
-    yield Row("C2 from SLC, blocks of 4x4", ours, "NumPy", theirs, ours / copy(vv.size, 17, runs))
+    yield row("C2 from SLC, blocks of 4x4", ours, "NumPy", theirs, ours / copy(vv.size, 17, runs))
 
 
 def copy(pixels: int, bytes_per_pixel: int, runs: int) -> float:

@@ -20,9 +20,9 @@ def made_block(steps: int = 12, seed: int = 3, gaps: float = 0.4) -> dict[str, L
     block = {}
     for name, bands in SENSOR_BANDS.items():
         missing = rng.random((steps, *SHAPE)) < gaps
-        missing[:, 0, {"optical": 0, "radar": 1, "thermal": 2}[name]] = True
+        missing[:, 0, {"optical": 0, "radar": 1, "thermal": 2, "c2": 3}[name]] = True
         shape = (steps, len(bands), *SHAPE)
-        if name == "radar":
+        if name in ("radar", "c2"):
             values: NDArray = rng.gamma(4, 0.02, shape).astype(np.float32)
             values[np.broadcast_to(missing[:, None], shape)] = np.nan
         else:
@@ -150,6 +150,7 @@ def test_the_input_is_left_alone() -> None:
 def test_a_recipe_asks_only_for_the_layers_behind_its_features() -> None:
     assert layers_needed(("vv",)) == ("radar",)
     assert layers_needed(("lst", "ndvi")) == ("optical", "thermal")
-    assert layers_needed(ALL) == ("optical", "radar", "thermal")
+    assert layers_needed(("pv", "vv")) == ("radar", "c2")
+    assert layers_needed(ALL) == ("optical", "radar", "thermal", "c2")
     for features in (("vv",), ("lst", "ndvi"), ALL):
         assert Recipe(features=features, steps=3).layers == layers_needed(features)
