@@ -18,7 +18,7 @@ from engine.output import NODATA, Product
 from engine.plan import Plan
 from engine.types import Grid, Tile, Window
 
-_MOST_PX = 1200
+_MOST_PX = 600
 _PARALLEL = 16
 
 
@@ -35,7 +35,7 @@ def draw(
     """A PNG: the class map, beside it the truth (a raster of codes) if there is one, and the confidence.
 
     ``uri``: a map with the products class and confidence; ``folders``: where each published tile lies below it. At
-    most 1200 px a side are drawn, each tile read at that size from its overviews, so a country takes minutes.
+    most 600 px a side are drawn, about what a panel shows, each tile read at that size from its overviews, so a country takes minutes.
     """
     import matplotlib
 
