@@ -35,7 +35,8 @@ def draw(
     """A PNG: the class map, beside it the truth (a raster of codes) if there is one, and the confidence.
 
     ``uri``: a map with the products class and confidence; ``folders``: where each published tile lies below it. At
-    most 600 px a side are drawn, about what a panel shows, each tile read at that size from its overviews, so a country takes minutes.
+    most 600 px a side are drawn, about what a panel shows, each tile read at that size from its overviews, so a country
+    takes minutes.
     """
     import matplotlib
 
