@@ -49,22 +49,11 @@ def connected(spec: Spec) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    address = spec.compute.address
     try:
         with _signals_kept():
-            if joins_cluster(spec):
-                joined = address if address and not address.startswith("http") else "auto"
-                ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR)
-            else:
-                ray.init(
-                    address="local",  # never a Ray that somebody else has started on this machine
-                    num_cpus=max(1, round(spec.most_workers() * spec.compute.cpus_per_worker)),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=200_000_000,
-                )
+            _join_or_start(spec)
     except Exception as error:  # Ray raises nothing more particular when a process of its own fails to start
+        address = spec.compute.address
         raise InfrastructureError(
             f"no Ray: {error}",
             place=f"compute.address {address}" if address else "Ray on this machine",
@@ -74,6 +63,32 @@ def connected(spec: Spec) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _join_or_start(spec: Spec) -> None:
+    """Join the cluster that the spec or the environment names, or start a Ray of our own."""
+    import ray
+
+    address = spec.compute.address
+    if joins_cluster(spec):
+        joined = address if address and not address.startswith("http") else "auto"
+        ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR)
+        return
+    for last in (False, True):  # Ray gives its own processes 30 s to start, which a busy machine may exceed once
+        try:
+            ray.init(
+                address="local",  # never a Ray that somebody else has started on this machine
+                num_cpus=max(1, round(spec.most_workers() * spec.compute.cpus_per_worker)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=200_000_000,
+            )
+            return
+        except Exception:
+            ray.shutdown()
+            if last:
+                raise
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def test_a_bucket_that_is_not_there_is_the_persons_to_mend(s3: S3, monkeypatch: 
         monkeypatch.setenv(name, value)
     objects = Objects("s3://no-such-bucket-at-all/x")
     for use in (lambda: objects.put("a", b"1"), lambda: list(objects.entries()), lambda: objects.put_new("a", b"1")):
-        with pytest.raises(InputError, match=r"no such bucket.*create the bucket"):
+        with pytest.raises(InputError, match=r"no such bucket.*create it first"):
             use()
 
 
