@@ -28,7 +28,7 @@ from engine.models import tempcnn as networks
 from engine.objects import Objects
 from engine.plan import Plan, make_plan
 from engine.store import CubeLayout, checksum, encode_layer, prepare
-from engine.types import FEATURE_BANDS, SENSOR_BANDS, Asset, Item, Layer
+from engine.types import C2_BANDS, FEATURE_BANDS, SENSOR_BANDS, Asset, Item, Layer
 from engine.work import LEDGER, cube_ledger
 from jobs.pinned import pin
 from jobs.spec import Spec, parse_spec
@@ -66,7 +66,7 @@ def make_run(root: str, tiles: int, px: int, family: Family, folder: Path, worke
     ``tempcnn``: all 13 features and a network with random weights; ``trivial``: NDVI and one tree with one question,
     so that next to nothing but the platform is left.
     """
-    features = tuple(FEATURE_BANDS) if family == "tempcnn" else ("ndvi",)
+    features = tuple(f for f in FEATURE_BANDS if f not in C2_BANDS) if family == "tempcnn" else ("ndvi",)
     spec = _spec(root, _area(folder, math.isqrt(tiles) * px * 10), px, features, workers)
     layers = spec.recipe().layers
     items = _items(spec, layers)
