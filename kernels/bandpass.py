@@ -92,12 +92,12 @@ def to_oli(
 
     reflectance: any shape, float32, surface reflectance 0 to 1, NaN = no data. out: C-contiguous float32 of that shape,
     may be the input. Returns that shape, float32, reflectance, NaN where the input is; absolute error up to
-    2^-23 (|reflectance| + |offset|). Source: Claverie et al. 2018, Roy et al. 2016, as ``TO_OLI`` tells.
+    2^-22 (|reflectance| + |offset|). Source: Claverie et al. 2018, Roy et al. 2016, as ``TO_OLI`` tells.
     Raises ValueError as ``line_to_oli``, and on another dtype or shape.
     """
     slope, offset = line_to_oli(sensor, band)
     flat = contiguous("reflectance", reflectance, np.float32).reshape(-1)
-    target = destination(out, reflectance.shape, np.float32)
+    target = destination(out, reflectance.shape, np.float32, reflectance)
     _adjust(flat, np.float32(slope), np.float32(offset), target.reshape(-1))
     return target
 

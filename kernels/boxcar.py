@@ -31,7 +31,12 @@ def box_mean(
 
 def check_window(window: int, widest: int | None = None) -> None:
     """Raise ValueError unless the window is odd, positive and not above the widest."""
-    if window < 1 or window % 2 == 0 or (widest is not None and window > widest):
+    if (
+        not isinstance(window, int | np.integer)
+        or window < 1
+        or window % 2 == 0
+        or (widest is not None and window > widest)
+    ):
         upper = "" if widest is None else f", {widest} or less"
         raise ValueError(f"window is {window}, expected an odd number of pixels, 1 or more{upper}")
 

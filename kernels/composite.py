@@ -58,35 +58,38 @@ def _take_larger(
     wins = np.empty(_RUN, np.bool_)
     for start in range(0, best.size, _RUN):
         stop = min(start + _RUN, best.size)
-        _mark_usable(valid[start:stop], dn[pair[0]][start:stop], usable)
+        mark_usable(valid[start:stop], dn[pair[0]][start:stop], usable)
         for band in range(len(dn)):
-            _drop_missing(dn[band][start:stop], usable)
-        _count_usable(usable, count[start:stop])
-        if _mark_wins(dn[pair[0]][start:stop], dn[pair[1]][start:stop], usable, best[start:stop], wins):
+            drop_missing(dn[band][start:stop], usable)
+        count_usable(usable, count[start:stop])
+        if mark_wins(dn[pair[0]][start:stop], dn[pair[1]][start:stop], usable, best[start:stop], wins):
             for band in range(len(dn)):
-                _copy_winners(dn[band][start:stop], wins, composite[band][start:stop])
+                copy_winners(dn[band][start:stop], wins, composite[band][start:stop])
 
 
 @jit
-def _mark_usable(valid: NDArray, green: NDArray, usable: NDArray) -> None:
+def mark_usable(valid: NDArray, green: NDArray, usable: NDArray) -> None:
+    """True where the mask allows the pixel and green reflectance is above 0."""
     for i in range(valid.size):
         usable[i] = valid[i] & (green[i] > _ZERO_REFLECTANCE)
 
 
 @jit
-def _drop_missing(values: NDArray, usable: NDArray) -> None:
+def drop_missing(values: NDArray, usable: NDArray) -> None:
+    """False where a band is 0."""
     for i in range(values.size):
         usable[i] = usable[i] & (values[i] != 0)
 
 
 @jit
-def _count_usable(usable: NDArray, count: NDArray) -> None:
+def count_usable(usable: NDArray, count: NDArray) -> None:
+    """One more where usable, up to 255."""
     for i in range(count.size):
         count[i] += np.uint8(usable[i] & (count[i] < 255))
 
 
 @jit
-def _mark_wins(green: NDArray, nir: NDArray, usable: NDArray, best: NDArray, wins: NDArray) -> bool:
+def mark_wins(green: NDArray, nir: NDArray, usable: NDArray, best: NDArray, wins: NDArray) -> bool:
     """Raise ``best`` and say whether any pixel won. The scale cancels in N / G, and DN - 1000 is exact in float32, so
     equal ratios are equal GCVI to the bit."""
     won = 0
@@ -102,7 +105,8 @@ def _mark_wins(green: NDArray, nir: NDArray, usable: NDArray, best: NDArray, win
 
 
 @jit
-def _copy_winners(values: NDArray, wins: NDArray, composite: NDArray) -> None:
+def copy_winners(values: NDArray, wins: NDArray, composite: NDArray) -> None:
+    """The value where it wins."""
     for i in range(values.size):
         old, new = composite[i], values[i]  # both read before the choice, or the loop is not SIMD
         composite[i] = new if wins[i] else old

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.arrays import contiguous, destination, refuse_overlap
-from kernels.indices import enhanced, normalised, ratio
+from kernels.indices import enhanced, leaf_area, normalised, ratio
 from kernels.jit import jit
 
 BANDS = ("nir", "red", "green", "blue", "swir1")
@@ -20,10 +20,11 @@ INDEX_BANDS: Mapping[str, tuple[str, ...]] = {
     "lswi": ("nir", "swir1"),
     "rvi": ("nir", "red"),
     "ndwi": ("green", "nir"),
+    "lai": ("nir", "red", "blue"),
 }
 """Every index this pass knows, and its bands; the formulae are those of ``kernels.indices``."""
 
-_NDVI, _EVI, _GCVI, _LSWI, _RVI, _NDWI = range(len(INDEX_BANDS))
+_NDVI, _EVI, _GCVI, _LSWI, _RVI, _NDWI, _LAI = range(len(INDEX_BANDS))
 _NIR, _RED, _GREEN, _BLUE, _SWIR1 = range(len(BANDS))
 
 _RUN = 32768
@@ -116,28 +117,26 @@ def _index(code: int, bands: tuple[NDArray, ...], start: int, seen: NDArray, uni
         _ratio(nir, bands[_GREEN][start:], seen, shift, np.float32(1.0), out)
     elif code == _RVI:
         _ratio(nir, bands[_RED][start:], seen, shift, np.float32(0.0), out)
-    elif code == _EVI:
+    elif code in (_EVI, _LAI):
         _evi((nir, bands[_RED][start:], bands[_BLUE][start:]), seen, shift, (one, limit), out)
-
-
-@jit
-def _decoded(dn: np.uint16, shift: np.float32) -> np.float32:
-    value = np.float32(dn) + shift
-    return value if dn != 0 else _NAN
+        if code == _LAI:
+            leaf_area(out)
 
 
 @jit
 def _difference(first: NDArray, second: NDArray, seen: NDArray, shift: np.float32, out: NDArray) -> None:
     for i in range(out.size):
-        index = normalised(_decoded(first[i], shift), _decoded(second[i], shift))
-        out[i] = index if seen[i] != 0 else _NAN
+        known = (first[i] != 0) & (second[i] != 0) & (seen[i] != 0)
+        index = normalised(np.float32(first[i]) + shift, np.float32(second[i]) + shift)
+        out[i] = index if known else _NAN
 
 
 @jit
 def _ratio(above: NDArray, below: NDArray, seen: NDArray, shift: np.float32, minus: np.float32, out: NDArray) -> None:
     for i in range(out.size):
-        index = ratio(_decoded(above[i], shift), _decoded(below[i], shift), minus)
-        out[i] = index if seen[i] != 0 else _NAN
+        known = (above[i] != 0) & (below[i] != 0) & (seen[i] != 0)
+        index = ratio(np.float32(above[i]) + shift, np.float32(below[i]) + shift, minus)
+        out[i] = index if known else _NAN
 
 
 @jit
@@ -147,5 +146,7 @@ def _evi(
     nir, red, blue = bands
     one, limit = ends
     for i in range(out.size):
-        index = enhanced(_decoded(nir[i], shift), _decoded(red[i], shift), _decoded(blue[i], shift), one, limit)
-        out[i] = index if seen[i] != 0 else _NAN
+        known = (nir[i] != 0) & (red[i] != 0) & (blue[i] != 0) & (seen[i] != 0)
+        n, r, b = np.float32(nir[i]) + shift, np.float32(red[i]) + shift, np.float32(blue[i]) + shift
+        index = enhanced(n, r, b, one, limit)
+        out[i] = index if known else _NAN

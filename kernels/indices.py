@@ -53,7 +53,7 @@ def gcvi(nir: Array, green: Array, out: Array | None = None) -> Array:
     nir, green: any shape float32, reflectance, NaN = no data. Returns float32, NaN where G = 0; absolute error up to
     2 u (|N / G| + 1).
     """
-    target = destination(out, nir.shape, np.float32)
+    target = destination(out, nir.shape, np.float32, nir, green)
     _ratio(_flat("nir", nir, nir), _flat("green", green, nir), _ONE, target.reshape(-1))
     return target
 
@@ -63,7 +63,7 @@ def rvi(nir: Array, red: Array, out: Array | None = None) -> Array:
 
     nir, red: any shape float32, reflectance, NaN = no data. Returns float32, NaN where R = 0; relative error up to 2 u.
     """
-    target = destination(out, nir.shape, np.float32)
+    target = destination(out, nir.shape, np.float32, nir, red)
     _ratio(_flat("nir", nir, nir), _flat("red", red, nir), np.float32(0.0), target.reshape(-1))
     return target
 
@@ -75,7 +75,7 @@ def evi(nir: Array, red: Array, blue: Array, clip: bool = True, out: Array | Non
     Returns float32, NaN where the denominator d is <= 0 (bright blue, such as B = 0.4, R = 0.2, N = 0.8, where rounding
     decides); relative error up to u (4 + 5 s / d), s = |N| + 6 |R| + 7.5 |B| + 1.
     """
-    target = destination(out, nir.shape, np.float32)
+    target = destination(out, nir.shape, np.float32, nir, red, blue)
     bands = _flat("nir", nir, nir), _flat("red", red, nir), _flat("blue", blue, nir)
     _evi(*bands, np.float32(1.0 if clip else np.inf), target.reshape(-1))
     return target
@@ -88,7 +88,7 @@ def lai(nir: Array, red: Array, blue: Array, clip: bool = True, out: Array | Non
     line says. Absolute error up to 3.7 times EVI's, and 4 u (|LAI| + 0.2).
     """
     target = evi(nir, red, blue, clip, out)
-    _line(target.reshape(-1), np.float32(3.618), np.float32(0.118))
+    leaf_area(target.reshape(-1))
     return target
 
 
@@ -97,7 +97,7 @@ def _flat(name: str, array: Array, like: Array) -> Array:
 
 
 def _normalised_difference(one: str, first: Array, other: str, second: Array, out: Array | None) -> Array:
-    target = destination(out, first.shape, np.float32)
+    target = destination(out, first.shape, np.float32, first, second)
     _difference(_flat(one, first, first), _flat(other, second, first), target.reshape(-1))
     return target
 
@@ -121,9 +121,10 @@ def _evi(nir: Array, red: Array, blue: Array, limit: np.float32, out: Array) -> 
 
 
 @jit
-def _line(values: Array, slope: np.float32, minus: np.float32) -> None:
-    for i in range(values.size):
-        values[i] = slope * values[i] - minus
+def leaf_area(evi: Array) -> None:
+    """The proxy of leaf area in place of EVI."""
+    for i in range(evi.size):
+        evi[i] = np.float32(3.618) * evi[i] - np.float32(0.118)
 
 
 # The formulae of one pixel, for this file's loops and those of kernels.fused.

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
 
 import numba
+from llvmlite import binding
+
+binding.set_option("", "--runtime-memory-check-threshold=64")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,8 +27,10 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
     formula was changed in ``indices.py``, ``fused.py``, which calls it, went on giving the old values. Seven seconds a
     process are cheaper than a stale map; ``kernels.warm.warm_up`` puts them at the worker's start.
 
-    Inner loops must stay SIMD: LLVM gives up when it has to prove more than eight pairs of arrays disjoint, so a loop
-    that writes w and reads r arrays keeps w * r + w * (w - 1) / 2 at or below eight, or works in one scratch array at
-    offsets that are constants.
+    Inner loops must stay SIMD. Before it does so, LLVM lets the loop prove at its start that the arrays it writes are
+    disjoint from the others; it gives up where that takes more than eight comparisons, which the switch above raises to
+    64 (for the whole process; it decides nothing but this): a loop that writes w and reads r arrays takes up to
+    w * r + w * (w - 1) / 2. It also gives up where a loop writes one part of an array and reads others at distances
+    that are not constants.
     """
     return cast(Callable[P, R], numba.njit(nogil=True, cache=False, error_model="numpy")(function))

@@ -75,11 +75,12 @@ def encode_reflectance(
         raise ValueError(f"dn is {dn.dtype}, expected uint16, int16 or float32; read the band in its own type")
     if not (np.isfinite(scale) and np.isfinite(offset) and scale > 0):
         raise ValueError(f"scale {scale}, offset {offset}: expected finite numbers, scale > 0; check the item's bands")
-    out = destination(out, dn.shape, np.uint16)
+    out = destination(out, dn.shape, np.uint16, dn)
     # Rounding takes the binary error of decimal fractions away: with scale 1e-4 the gain must be 1, not nearly 1.
     gain, shift = round(scale * 1e4, 13), round((offset + 0.1) * 1e4, 9)
-    missing = np.nan if nodata is None else float(nodata)
-    flat = np.ascontiguousarray(dn).reshape(-1)
+    # As the provider's own type holds it: 0.2 in float32 is not the 0.2 of float64.
+    missing = np.nan if nodata is None else float(np.float32(nodata) if dn.dtype == np.float32 else nodata)
+    flat = contiguous("dn", dn, dn.dtype).reshape(-1)
     _encode(flat, (gain, shift), missing, dn.dtype.kind != "f", out.reshape(-1))
     return out
 
@@ -112,7 +113,7 @@ def encode_temperature(kelvin: NDArray[np.float32], out: NDArray[np.uint16] | No
     ValueError on another dtype.
     """
     flat = contiguous("kelvin", kelvin, np.float32).reshape(-1)
-    out = destination(out, kelvin.shape, np.uint16)
+    out = destination(out, kelvin.shape, np.uint16, kelvin)
     _encode(flat, (100.0, 0.0), np.nan, False, out.reshape(-1))
     return out
 
@@ -130,7 +131,7 @@ def _decoded(
     dn: NDArray[np.uint16], shift: float, divisor: float, out: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
     flat = contiguous("dn", dn, np.uint16).reshape(-1)
-    out = destination(out, dn.shape, np.float32)
+    out = destination(out, dn.shape, np.float32, dn)
     _decode(flat, np.float32(shift), np.float32(divisor), out.reshape(-1))
     return out
 

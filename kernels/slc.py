@@ -10,15 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrays import contiguous, destination, refuse_overlap
+from kernels.arrays import contiguous, destinations
 from kernels.boxcar import check_window
 from kernels.jit import jit
-from kernels.polarimetry import m_chi_row
+from kernels.polarimetry import amplitudes
 
 Image = NDArray[np.float32]
 Complex = NDArray[np.complex64]
 
-_ROW = 512
+_ROW = 768
 """Columns worked at once, the window's reach on both sides included: the products of a window's rows stay in the first
 two caches."""
 
@@ -43,7 +43,7 @@ def c2_multilook(
     if looks[0] < 1 or looks[1] < 1:
         raise ValueError(f"looks are {looks}, expected (rows, columns) of a block, each 1 or more")
     shape = vv.shape[0] // looks[0], vv.shape[1] // looks[1]
-    made = _destinations(out, 4, shape, vv, vh)
+    made = destinations(out, 4, shape, vv, vh)
     _multilook(_pairs(vv), _pairs(vh), looks, (made[0], made[1], made[2], made[3]))
     return made[0], made[1], made[2], made[3]
 
@@ -61,7 +61,7 @@ def c2_boxcar(
     """
     vv, vh = _checked(vv, vh)
     check_window(window, _WIDEST)
-    made = _destinations(out, 4, vv.shape, vv, vh)
+    made = destinations(out, 4, vv.shape, vv, vh)
     _slide(_pairs(vv), _pairs(vh), window, (made[0], made[1], made[2], made[3]), False)
     return made[0], made[1], made[2], made[3]
 
@@ -78,7 +78,7 @@ def m_chi_from_slc(
     """
     vv, vh = _checked(vv, vh)
     check_window(window, _WIDEST)
-    made = _destinations(out, 3, vv.shape, vv, vh)
+    made = destinations(out, 3, vv.shape, vv, vh)
     _slide(_pairs(vv), _pairs(vh), window, (made[0], made[1], made[2], made[2]), True)
     return made[0], made[1], made[2]
 
@@ -88,18 +88,6 @@ def _checked(vv: Complex, vh: Complex) -> tuple[Complex, Complex]:
         raise ValueError(f"vv is {vv.dtype}, expected complex64: m-chi needs phase; take SLC or a C2 product, not GRD")
     vv = contiguous("vv", vv, np.complex64, (None, None))
     return vv, contiguous("vh", vh, np.complex64, vv.shape)
-
-
-def _destinations(
-    out: tuple[Image, ...] | None, number: int, shape: tuple[int, ...], vv: Complex, vh: Complex
-) -> list[Image]:
-    parts = out or (None,) * number
-    if len(parts) != number:
-        raise ValueError(f"out holds {len(parts)} arrays, expected {number}")
-    made = [destination(part, shape, np.float32) for part in parts]
-    for k, part in enumerate(made):
-        refuse_overlap(part, *made[k + 1 :], vv, vh)
-    return made
 
 
 def _pairs(image: Complex) -> Image:
@@ -149,7 +137,7 @@ def _slide(vv: NDArray, vh: NDArray, window: int, out: tuple, decompose: bool) -
     reach = window // 2
     strip = _ROW - 2 * reach
     products, sums = np.zeros((window, 5 * _ROW), np.float32), np.empty(5 * _ROW, np.float32)
-    means = np.empty(5 * _ROW, np.float32)
+    totals = np.empty(5 * _ROW, np.float32)
     for x in range(0, width, strip):
         stop = min(x + strip, width)
         low, high = max(0, x - reach), min(width, stop + reach)
@@ -163,9 +151,12 @@ def _slide(vv: NDArray, vh: NDArray, window: int, out: tuple, decompose: bool) -
             y = row - reach
             if y >= 0:
                 _add_rows(products, y - reach, sums)
-                _add_columns(sums, window, means)
-                _divide(products[y % window][reach:], means)
-                _write(means, (out[0][y, x:stop], out[1][y, x:stop], out[2][y, x:stop], out[3][y, x:stop]), decompose)
+                _add_columns(sums, window, totals)
+                row_out = out[0][y, x:stop], out[1][y, x:stop], out[2][y, x:stop], out[3][y, x:stop]
+                if decompose:
+                    _decomposed(products[y % window][reach:], totals, row_out)
+                else:
+                    _c2(products[y % window][reach:], totals, row_out)
 
 
 @jit
@@ -191,17 +182,29 @@ def _or_zero(valid: bool, value: np.float32) -> np.float32:
 def _add_rows(products: NDArray, first: int, sums: NDArray) -> None:
     """The window's rows, top to bottom."""
     window = len(products)
-    _copy(products[first % window], sums)
-    for row in range(first + 1, first + window - 1, 2):
+    a, b, c = products[first % window], products[(first + 1) % window], products[(first + 2) % window]
+    if window == 1:
+        _copy(a, sums)
+    elif window == 3:
+        _add_three(a, b, c, sums)
+    else:
+        d, e = products[(first + 3) % window], products[(first + 4) % window]
+        _add_five((a, b, c, d, e), sums)
+    for row in range(first + 5, first + window - 1, 2):
         _add_two(products[row % window], products[(row + 1) % window], sums)
 
 
 @jit
-def _add_columns(sums: NDArray, window: int, means: NDArray) -> None:
+def _add_columns(sums: NDArray, window: int, totals: NDArray) -> None:
     """The window's columns, left to right, for all five products in one stroke."""
-    target = means[: 5 * _ROW - window + 1]
-    _copy(sums, target)
-    for column in range(1, window - 1, 2):
+    target = totals[: 5 * _ROW - window + 1]
+    if window == 1:
+        _copy(sums, target)
+    elif window == 3:
+        _add_three(sums, sums[1:], sums[2:], target)
+    else:
+        _add_five((sums, sums[1:], sums[2:], sums[3:], sums[4:]), target)
+    for column in range(5, window - 1, 2):
         _add_two(sums[column:], sums[column + 1 :], target)
 
 
@@ -219,29 +222,41 @@ def _add_two(a: NDArray, b: NDArray, total: NDArray) -> None:
 
 
 @jit
-def _divide(centre: NDArray, means: NDArray) -> None:
-    """Sums divided by the number of valid pixels, NaN where the centre is not valid."""
-    for i in range(_ROW):
-        inverse = _ONE / means[4 * _ROW + i]
-        means[4 * _ROW + i] = inverse
-    for i in range(centre.size - 4 * _ROW):
-        inverse = means[4 * _ROW + i]
-        inverse = inverse if centre[4 * _ROW + i] > _ZERO else _NAN
-        means[i] *= inverse
-        means[_ROW + i] *= inverse
-        means[2 * _ROW + i] *= inverse
-        means[3 * _ROW + i] *= inverse
+def _add_three(a: NDArray, b: NDArray, c: NDArray, total: NDArray) -> None:
+    for i in range(total.size):
+        total[i] = (a[i] + b[i]) + c[i]
 
 
 @jit
-def _write(means: NDArray, out: tuple, decompose: bool) -> None:
-    """One row, as C2 or decomposed."""
-    width = out[0].size
-    c2 = means[:width], means[_ROW:], means[2 * _ROW :], means[3 * _ROW :]
-    if decompose:
-        m_chi_row(c2, out[0], out[1], out[2])
-        return
-    for k in range(4):
-        target, source = out[k], c2[k]
-        for i in range(width):
-            target[i] = source[i]
+def _add_five(parts: tuple, total: NDArray) -> None:
+    a, b, c, d, e = parts
+    for i in range(total.size):
+        total[i] = (((a[i] + b[i]) + c[i]) + d[i]) + e[i]
+
+
+@jit
+def _c2(centre: NDArray, sums: NDArray, out: tuple) -> None:
+    """Sums divided by the number of valid pixels, NaN where the centre is not valid."""
+    c11, c22, c12_real, c12_imag = out
+    for i in range(c11.size):
+        inverse = _one_over(sums[4 * _ROW + i], centre[4 * _ROW + i])
+        c11[i] = sums[i] * inverse
+        c22[i] = sums[_ROW + i] * inverse
+        c12_real[i] = sums[2 * _ROW + i] * inverse
+        c12_imag[i] = sums[3 * _ROW + i] * inverse
+
+
+@jit
+def _decomposed(centre: NDArray, sums: NDArray, out: tuple) -> None:
+    """The same, and m-chi of it."""
+    ps, pd, pv, _ = out
+    for i in range(ps.size):
+        inverse = _one_over(sums[4 * _ROW + i], centre[4 * _ROW + i])
+        c11, c22 = sums[i] * inverse, sums[_ROW + i] * inverse
+        ps[i], pd[i], pv[i] = amplitudes(c11, c22, sums[2 * _ROW + i] * inverse, sums[3 * _ROW + i] * inverse)
+
+
+@jit
+def _one_over(number: np.float32, valid: np.float32) -> np.float32:
+    inverse = _ONE / number
+    return inverse if valid > _ZERO else _NAN

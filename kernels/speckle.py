@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from kernels import speckle_rules as rules
 from kernels import speckle_windows as windows
-from kernels.arrays import contiguous, destination, refuse_overlap
+from kernels.arrays import contiguous, destination, destinations, refuse_overlap
 from kernels.jit import jit
 from kernels.speckle_windows import planes
 
@@ -92,9 +92,7 @@ def refined_lee_c2(
     names = ("c11", "c22", "c12_real", "c12_imag")
     shape = _shape(c11)
     given = [contiguous(n, a, np.float32, shape) for n, a in zip(names, (c11, c22, c12_real, c12_imag), strict=True)]
-    made = [destination(part, shape, np.float32) for part in (out or (None, None, None, None))]
-    for k, part in enumerate(made):
-        refuse_overlap(part, *made[k + 1 :], *given)
+    made = destinations(out, 4, shape, *given)
     for images in zip(*map(_dates, (*given, *made)), strict=True):
         _filter_c2(tuple(images[:4]), noise, tuple(images[4:]))
     return made[0], made[1], made[2], made[3]
@@ -133,7 +131,7 @@ def _filter(image: NDArray, noise: float, out: NDArray) -> None:
             holes = _choose(s, missing, state, cv, direction, holes, noise, True)
             rules.weigh(state, cv)
             _load(image, (y, x), s, missing, holes)
-            _finish(s, missing, state, sums, (y, x), out)
+            _finish(s, missing, holes, state, sums, (y, x), out)
 
 
 @jit
@@ -152,11 +150,11 @@ def _filter_c2(c2: tuple, noise: float, out: tuple) -> None:
             rules.weigh(state, cv)
             for k in range(2):
                 _load(c2[k], (y, x), s, missing, holes)
-                _finish(s, missing, state, sums[k], (y, x), out[k])
+                _finish(s, missing, holes, state, sums[k], (y, x), out[k])
             for k in range(2, 4):
                 _load(c2[k], (y, x), s32, missing, holes)
                 _add_up(s32, direction, holes, state, sums32)
-                _finish(s32, missing, state, sums32, (y, x), out[k])
+                _finish(s32, missing, holes, state, sums32, (y, x), out[k])
 
 
 @jit
@@ -184,18 +182,17 @@ def _choose(
     True where a pixel is missing.
     """
     holes = rules.find_holes(s, missing, state, holes, noise > 0.0)
+    totals = rules.totals_of(state)
     windows.rows(s)
-    windows.areas(s)
+    windows.areas(s, totals)
     if noise > 0.0:
-        rules.darker_side(s, direction)
+        rules.darker_side(totals, direction)
     else:
-        rules.closer_side(s, direction)
-        rules.keep_areas(s, state)
+        rules.closer_side(totals, direction)
     if with_sum:
         rules.used_sums(s, direction, holes, state, rules.plane_of(state, rules.FIRST))
     windows.square(s)
     windows.rows(s)
-    windows.areas(s)
     if noise <= 0.0:
         rules.snap_noise(s, missing, holes, state, cv)
     rules.used_sums(s, direction, holes, state, rules.plane_of(state, rules.SECOND))
@@ -225,13 +222,14 @@ def _load(image: NDArray, at: tuple[int, int], s: NDArray, missing: NDArray, hol
 def _add_up(s: NDArray, direction: NDArray, holes: bool, state: NDArray, sums: NDArray) -> None:
     """Sums of one channel over the pixels that each window uses."""
     windows.rows(s)
-    if holes:
-        windows.areas(s)
     rules.used_sums(s, direction, holes, state, sums)
 
 
 @jit
-def _finish(s: NDArray, missing: NDArray, state: NDArray, sums: NDArray, at: tuple[int, int], out: NDArray) -> None:
+def _finish(
+    s: NDArray, missing: NDArray, holes: bool, state: NDArray, sums: NDArray, at: tuple[int, int], out: NDArray
+) -> None:
     """The estimates of one channel from its sums, written into the image."""
-    rules.estimate(state, s, sums, 0.0 if s.itemsize == 8 else _SAME)
-    windows.store(sums, missing, at[0], at[1], out)
+    rules.estimate(state, s, sums, 0.0 if s.itemsize == 8 else _SAME, at, out)
+    if holes:
+        windows.erase(missing, at[0], at[1], out)

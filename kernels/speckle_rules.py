@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from kernels.jit import jit
 from kernels.speckle_windows import (
     AREAS,
-    BOX3,
+    BLOCK_X,
+    BLOCK_Y,
     CENTRE,
     PLANE,
+    ROW3,
+    STRIDE,
     WINDOWS,
     D,
-    areas,
     blank,
     count_missing,
     count_not_finite,
@@ -35,6 +37,7 @@ FIRST, SECOND, INVERSE, FREEDOM, HOLES, OTHER, TOTALS = (PLANE * k for k in rang
 missing pixels, sum of a further channel; sums of the 3x3 areas."""
 STATE = 7 * PLANE
 
+_SECOND, _INVERSE, _CENTRE = np.uint64(SECOND), np.uint64(INVERSE), np.uint64(CENTRE)  # as estimate counts
 _LARGEST = np.float32(3e38)
 _INFINITE = np.float32(np.inf)
 _ZERO = np.float32(0.0)
@@ -58,17 +61,16 @@ def _of_edge(edge: int, v0: float, v1: float, v2: float, v3: float) -> float:
 
 
 @jit
-def closer_side(s: NDArray, direction: NDArray) -> None:
+def closer_side(totals: NDArray, direction: NDArray) -> None:
     """Flavour "snap": the side of the strongest of four gradients whose mean is closer to that of the centre area."""
-    for i in range(WINDOWS):
-        b = BOX3 + i
-        m00, m01, m02, m10, m11 = s[b], s[b + 2], s[b + 4], s[b + 2 * D], s[b + 2 * D + 2]
-        m12, m20, m21, m22 = s[b + 2 * D + 4], s[b + 4 * D], s[b + 4 * D + 2], s[b + 4 * D + 4]
+    for b in range(WINDOWS):
+        m00, m01, m02, m10, m11 = totals[b], totals[b + 2], totals[b + 4], totals[b + 2 * D], totals[b + 2 * D + 2]
+        m12, m20, m21, m22 = totals[b + 2 * D + 4], totals[b + 4 * D], totals[b + 4 * D + 2], totals[b + 4 * D + 4]
         edge = _first_largest(abs(m10 - m12), abs(m02 - m20), abs(m01 - m21), abs(m00 - m22))
         # A tie takes direction 0, 5, 6 or 7.
         of_tie, of_other = _of_edge(edge, m12, m20, m21, m22), _of_edge(edge, m10, m02, m01, m00)
         other = abs(of_other - m11) < abs(of_tie - m11)
-        direction[i] = _snap_direction(edge, other)
+        direction[b] = _snap_direction(edge, other)
 
 
 @jit
@@ -79,18 +81,17 @@ def _snap_direction(edge: int, other: bool) -> int:
 
 
 @jit
-def darker_side(s: NDArray, direction: NDArray) -> None:
+def darker_side(totals: NDArray, direction: NDArray) -> None:
     """Flavour "polsarpro": the darker side of the strongest of four gradients, each of three areas against three."""
-    for i in range(WINDOWS):
-        b = BOX3 + i
-        m00, m01, m02, m10 = s[b], s[b + 2], s[b + 4], s[b + 2 * D]
-        m12, m20, m21, m22 = s[b + 2 * D + 4], s[b + 4 * D], s[b + 4 * D + 2], s[b + 4 * D + 4]
+    for b in range(WINDOWS):
+        m00, m01, m02, m10 = totals[b], totals[b + 2], totals[b + 4], totals[b + 2 * D]
+        m12, m20, m21, m22 = totals[b + 2 * D + 4], totals[b + 4 * D], totals[b + 4 * D + 2], totals[b + 4 * D + 4]
         g0 = (m02 + m12 + m22) - (m00 + m10 + m20)
         g1 = (m01 + m02 + m12) - (m10 + m20 + m21)
         g2 = (m00 + m01 + m02) - (m20 + m21 + m22)
         g3 = (m00 + m01 + m10) - (m12 + m21 + m22)
         edge = _first_largest(abs(g0), abs(g1), abs(g2), abs(g3))
-        direction[i] = _polsarpro_direction(edge, _of_edge(edge, g0, g1, g2, g3) > 0.0)
+        direction[b] = _polsarpro_direction(edge, _of_edge(edge, g0, g1, g2, g3) > 0.0)
 
 
 @jit
@@ -99,19 +100,15 @@ def _polsarpro_direction(edge: int, brighter: bool) -> int:
 
 
 @jit
-def keep_areas(s: NDArray, state: NDArray) -> None:
-    """The sums of 3x3 areas, kept until those of the squares are known."""
-    for i in range(AREAS):
-        state[TOTALS + i] = s[BOX3 + i]
+def ratios(q: NDArray, totals: NDArray, cv: NDArray) -> None:
+    """var/mean^2 (n - 1) of the 3x3 areas, float32 (they only go into a mean of five); 0 where the mean is 0.
 
-
-@jit
-def ratios(q: NDArray, state: NDArray, cv: NDArray) -> None:
-    """var/mean^2 (n - 1) of the 3x3 areas, float32 (they only go into a mean of five); 0 where the mean is 0."""
+    q: the rows of the squares; totals: the areas' sums.
+    """
     for i in range(AREAS):
-        total = state[TOTALS + i]
-        square = total * total
-        ratio = (9.0 * q[BOX3 + i] - square) * 1.125 / square
+        r3, total = ROW3 + i, totals[i]
+        squares, square = (q[r3] + q[r3 + D]) + q[r3 + 2 * D], total * total
+        ratio = (9.0 * squares - square) * 1.125 / square
         ratio = ratio if (ratio > 0.0) & (square > 0.0) else 0.0
         cv[i] = min(np.float32(ratio), _LARGEST)
 
@@ -120,7 +117,9 @@ def ratios(q: NDArray, state: NDArray, cv: NDArray) -> None:
 def leave_out_incomplete(missing: NDArray, cv: NDArray) -> None:
     """Infinity for 3x3 areas with a missing pixel: they come last in the sort."""
     for i in range(AREAS):
-        cv[i] = _INFINITE if missing[BOX3 + i] > 0.0 else cv[i]
+        r3 = ROW3 + i
+        number = (missing[r3] + missing[r3 + D]) + missing[r3 + 2 * D]
+        cv[i] = _INFINITE if number > 0.0 else cv[i]
 
 
 @jit
@@ -215,22 +214,32 @@ def weigh(state: NDArray, cv: NDArray) -> None:
 
 
 @jit
-def estimate(state: NDArray, s: NDArray, sums: NDArray, same: float) -> None:
-    """m + b (c - m) in place of the sums of a channel whose pixels are in ``s``.
+def estimate(state: NDArray, s: NDArray, sums: NDArray, same: float, at: tuple[int, int], out: NDArray) -> None:
+    """m + b (c - m) of a channel whose pixels are in ``s``, into the block of the image at ``at``.
 
     c itself where m differs from it by no more than ``same`` times m: the error of sums in float32, 0 in float64.
     """
-    for i in range(WINDOWS):
-        mean = sums[i] * state[INVERSE + i]
-        centre = np.float64(s[CENTRE + i])
-        value = mean + state[SECOND + i] * (centre - mean)
-        sums[i] = centre if abs(centre - mean) <= same * abs(mean) else value
+    flat, width = out.reshape(-1), min(BLOCK_X, out.shape[1] - at[1])
+    for row in range(min(BLOCK_Y, out.shape[0] - at[0])):
+        first, target = np.uint64(row * STRIDE), np.uint64((at[0] + row) * out.shape[1] + at[1])
+        for k in range(np.uint64(width)):
+            i = first + k
+            mean = sums[i] * state[_INVERSE + i]
+            centre = np.float64(s[_CENTRE + i])
+            value = mean + state[_SECOND + i] * (centre - mean)
+            flat[target + k] = centre if abs(centre - mean) <= same * abs(mean) else value
 
 
 @jit
 def plane_of(state: NDArray, plane: int) -> NDArray:
     """One plane of the state."""
     return state[plane : plane + WINDOWS]
+
+
+@jit
+def totals_of(state: NDArray) -> NDArray:
+    """The sums of the 3x3 areas."""
+    return state[TOTALS : TOTALS + PLANE]
 
 
 @jit
@@ -250,7 +259,6 @@ def find_holes(s: NDArray, missing: NDArray, state: NDArray, before: bool, popul
     if holes or before:
         mark(s, missing)
         rows(missing)
-        areas(missing)
         count_missing(missing, plane_of(state, HOLES))
         count_valid(state, population)
     if holes:
@@ -261,7 +269,7 @@ def find_holes(s: NDArray, missing: NDArray, state: NDArray, before: bool, popul
 @jit
 def snap_noise(q: NDArray, missing: NDArray, holes: bool, state: NDArray, cv: NDArray) -> None:
     """Noise variance of every window from its 3x3 areas."""
-    ratios(q, state, cv)
+    ratios(q, totals_of(state), cv)
     if holes:
         leave_out_incomplete(missing, cv)
     sort_rows(cv)

@@ -39,8 +39,8 @@ AREAS = (BLOCK_Y + 4) * STRIDE
 # Each sum stands at its upper left pixel; the numbers are columns x rows. The parts lie 128 bytes short of whole
 # planes: a store some hundred bytes ahead of a load, in the last twelve bits of the address, makes the load wait.
 PIXEL, ROW2, ROW3, ROW4 = (PLANE * k for k in range(4))
-BOX3, BOX4, RECT4X3, RECT3X4, UPPER_RIGHT, LOWER_LEFT, UPPER_LEFT, LOWER_RIGHT = (PLANE * k - 16 for k in range(5, 13))
-SCRATCH = 13 * PLANE
+BOX4, RECT4X3, RECT3X4, UPPER_RIGHT, LOWER_LEFT, UPPER_LEFT, LOWER_RIGHT = (PLANE * k - 16 for k in range(5, 12))
+SCRATCH = 12 * PLANE
 
 CENTRE = HALO * STRIDE + HALO
 
@@ -126,11 +126,11 @@ def rows(s: NDArray) -> None:
 
 
 @jit
-def areas(s: NDArray) -> None:
+def areas(s: NDArray, into: NDArray) -> None:
     """Sums of 3x3 areas, from the rows."""
     for i in range(AREAS):
         r3 = ROW3 + i
-        s[BOX3 + i] = (s[r3] + s[r3 + D]) + s[r3 + 2 * D]
+        into[i] = (s[r3] + s[r3 + D]) + s[r3 + 2 * D]
 
 
 @jit
@@ -149,14 +149,14 @@ def parts(s: NDArray) -> None:
 
 
 @jit
-def store(values: NDArray, missing: NDArray, y: int, x: int, out: NDArray) -> None:
-    """Write the windows of the block at (y, x) that lie in the image, NaN where the centre is missing."""
+def erase(missing: NDArray, y: int, x: int, out: NDArray) -> None:
+    """NaN in the block at (y, x) of the image where a pixel is missing."""
     width = min(BLOCK_X, out.shape[1] - x)
     for row in range(min(BLOCK_Y, out.shape[0] - y)):
-        target, source = out[y + row, x : x + width], values[row * STRIDE : (row + 1) * STRIDE]
+        target = out[y + row, x : x + width]
         holes = missing[row * STRIDE + CENTRE : (row + 1) * STRIDE + CENTRE]
         for column in range(width):
-            target[column] = np.nan if holes[column] > 0.0 else source[column]
+            target[column] = np.nan if holes[column] > 0.0 else target[column]
 
 
 @jit
@@ -206,5 +206,7 @@ def count_missing(s: NDArray, into: NDArray) -> None:
 def whole_windows(s: NDArray, holes: NDArray, into: NDArray) -> None:
     """Sum over all 49 pixels instead of the half-window, where a window has holes (their pixels are 0)."""
     for i in range(WINDOWS):
-        whole = (s[BOX4 + i] + s[RECT4X3 + i]) + (s[RECT3X4 + i + 4] + s[BOX3 + i + 4 * D + 4])
+        r3 = ROW3 + i + 4 * D + 4
+        area = (s[r3] + s[r3 + D]) + s[r3 + 2 * D]
+        whole = (s[BOX4 + i] + s[RECT4X3 + i]) + (s[RECT3X4 + i + 4] + area)
         into[i] = either(holes[i] > 0.0, whole, into[i])

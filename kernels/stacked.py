@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.arrays import contiguous, destination, refuse_overlap
-from kernels.composite import _copy_winners, _count_usable, _drop_missing, _mark_usable, _mark_wins
+from kernels.composite import copy_winners, count_usable, drop_missing, mark_usable, mark_wins
 from kernels.jit import jit
 
 Composite = tuple[NDArray[np.uint16], NDArray[np.uint8]]
@@ -105,12 +105,12 @@ def _max_gcvi(dn: NDArray, valid: NDArray, pair: tuple[int, int], composite: NDA
         _clear(composite, count, start, stop)
         best[:] = -np.inf
         for date in range(len(dn)):
-            _mark_usable(valid[date][start:stop], dn[date][green][start:stop], usable)
+            mark_usable(valid[date][start:stop], dn[date][green][start:stop], usable)
             _drop(dn[date], start, stop, usable)
-            _count_usable(usable, count[start:stop])
-            if _mark_wins(dn[date][green][start:stop], dn[date][nir][start:stop], usable, best[: stop - start], wins):
+            count_usable(usable, count[start:stop])
+            if mark_wins(dn[date][green][start:stop], dn[date][nir][start:stop], usable, best[: stop - start], wins):
                 for band in range(len(composite)):
-                    _copy_winners(dn[date][band][start:stop], wins, composite[band][start:stop])
+                    copy_winners(dn[date][band][start:stop], wins, composite[band][start:stop])
 
 
 @jit
@@ -122,9 +122,9 @@ def _latest(dn: NDArray, valid: NDArray, composite: NDArray, count: NDArray) -> 
         for date in range(len(dn)):
             _copy_flags(valid[date][start:stop], usable)
             _drop(dn[date], start, stop, usable)
-            _count_usable(usable, count[start:stop])
+            count_usable(usable, count[start:stop])
             for band in range(len(composite)):
-                _copy_winners(dn[date][band][start:stop], usable, composite[band][start:stop])
+                copy_winners(dn[date][band][start:stop], usable, composite[band][start:stop])
 
 
 @jit
@@ -139,7 +139,7 @@ def _median(dn: NDArray, valid: NDArray, network: NDArray, composite: NDArray, c
         for date in range(len(dn)):
             _copy_flags(valid[date][start:stop], usable[date])
             _drop(dn[date], start, stop, usable[date])
-            _count_usable(usable[date], count[start:stop])
+            count_usable(usable[date], count[start:stop])
             _count_all(usable[date], number)
         for band in range(len(composite)):
             for date in range(len(dn)):
@@ -161,7 +161,7 @@ def _clear(composite: NDArray, count: NDArray, start: int, stop: int) -> None:
 @jit
 def _drop(bands: NDArray, start: int, stop: int, usable: NDArray) -> None:
     for band in range(len(bands)):
-        _drop_missing(bands[band][start:stop], usable)
+        drop_missing(bands[band][start:stop], usable)
 
 
 @jit

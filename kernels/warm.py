@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from kernels import composite, indices, polarimetry, scaling, smooth, speckle
+from kernels import composite, indices, polarimetry, scaling, smooth, speckle, stacked
 
 
 def warm_up(parts: Iterable[str] | None = None) -> None:
     """Compile the kernels of these parts of the work, for the dtypes that it passes, in this process.
 
-    parts: of ``optical``, ``radar``, ``thermal``, ``c2`` (the cube's layers) and ``features``; None: all of them.
+    parts: of ``optical``, ``radar``, ``thermal``, ``c2`` (the cube's layers), ``stacked`` (median and latest),
+    ``features`` and ``whittaker``; None: all of them.
     A worker that calls it when it starts compiles nothing in the middle of a job. It takes seconds once and
     milliseconds after. Each kernel runs on a few made pixels; nothing is returned. KeyError for another part.
     """
@@ -62,10 +63,22 @@ def _warm_features() -> None:
         index(band, band)
 
 
+def _warm_stacked() -> None:
+    dn, valid = np.full((2, 1, 2, 2), 2000, np.uint16), np.ones((2, 2, 2), np.bool_)
+    stacked.median(dn, valid)
+    stacked.latest_valid(dn, valid)
+
+
+def _warm_whittaker() -> None:
+    smooth.whittaker(np.ones((3, 4), np.float32), 1.0)
+
+
 _PARTS: Mapping[str, Callable[[], None]] = {
     "optical": _warm_optical,
     "radar": _warm_radar,
     "thermal": _warm_thermal,
     "c2": _warm_c2,
     "features": _warm_features,
+    "stacked": _warm_stacked,
+    "whittaker": _warm_whittaker,
 }

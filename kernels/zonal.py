@@ -148,8 +148,8 @@ def checked_labels(labels: NDArray[np.int32], shape: tuple[int | None, ...], par
 
 
 def _power_of_two(bound: float) -> float:
-    if not (math.isfinite(bound) and bound > 0):
-        raise ValueError(f"bound is {bound}, expected a finite number above 0; pass the largest |value| that may occur")
+    if not 0 < bound < 1e100:  # its square is used too
+        raise ValueError(f"bound is {bound}, expected above 0 and below 1e100; pass the largest |value| that may occur")
     return 2.0 ** math.ceil(math.log2(bound))
 
 
@@ -190,7 +190,7 @@ def _sums(
                 lo, hi, at = ends[k], ends[k + 1], owners[k] - 1
                 total[at] += _add(bits[0][lo:hi], shift[0])
                 squares[at] += _add(bits[1][lo:hi], shift[1])
-                pixels[at] += hi - lo - (_missing(run[lo:hi]) if missing else 0)
+                pixels[at] += hi - lo - (count_missing(run[lo:hi]) if missing else 0)
     return beyond
 
 
@@ -243,7 +243,8 @@ def _add(bits: NDArray, shift: np.int64) -> int:
 
 
 @jit
-def _missing(values: NDArray) -> int:
+def count_missing(values: NDArray) -> int:
+    """How many are NaN."""
     number = 0
     for i in range(values.size):
         number += np.isnan(values[i])

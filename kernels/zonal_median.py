@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kernels.arrays import contiguous, destination
 from kernels.jit import jit
-from kernels.zonal import _missing, checked_labels
+from kernels.zonal import checked_labels, count_missing
 
 _BUCKETS = 512
 _FEW = 24
@@ -113,7 +113,7 @@ def _measure(values: NDArray, begins: NDArray, owners: NDArray, sizes: NDArray) 
     for k in range(owners.size):
         if owners[k] != 0:
             stretch = values[begins[k] : begins[k + 1]]
-            sizes[owners[k]] += stretch.size - _missing(stretch)
+            sizes[owners[k]] += stretch.size - count_missing(stretch)
 
 
 @jit

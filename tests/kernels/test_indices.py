@@ -148,3 +148,26 @@ def test_an_index_errs_no_more_than_its_docstring_says(name, data):
     assert np.array_equal(np.isnan(got)[surely], np.isnan(want)[surely])
     shown = surely & ~np.isnan(want)
     assert (abs(got[shown] - want[shown]) <= allowed[shown]).all()
+
+
+def test_out_may_be_an_input_but_not_lie_across_one():
+    block = np.random.default_rng(2).random(101, dtype=np.float32)
+    red = np.random.default_rng(3).random(100, dtype=np.float32)
+    want = indices.ndvi(block[:-1].copy(), red)
+    for call in (
+        lambda out: indices.ndvi(block[:-1], red, out),
+        lambda out: indices.gcvi(block[:-1], red, out),
+        lambda out: indices.evi(block[:-1], red, red, out=out),
+    ):
+        with pytest.raises(ValueError, match="part of an input"):
+            call(block[1:])
+    same = block[:-1].copy()
+    np.testing.assert_array_equal(indices.ndvi(same, red, same), want)
+
+
+def test_read_only_input_compiles_nothing_new():
+    nir, red = (np.random.default_rng(k).random(9, dtype=np.float32) for k in (1, 2))
+    want, before = indices.ndvi(nir, red), len(indices._difference.signatures)
+    nir.flags.writeable = False
+    np.testing.assert_array_equal(indices.ndvi(nir, red), want)
+    assert len(indices._difference.signatures) == before

@@ -125,3 +125,9 @@ def test_empty_and_single_pixels_pass():
 def test_wrong_input_is_refused_with_what_was_expected(call):
     with pytest.raises(ValueError, match="expected"):
         call()
+
+
+def test_nodata_is_compared_as_the_bands_own_type_holds_it():
+    for nodata in (-3.4028235e38, 0.2):
+        got = scaling.encode_reflectance(np.array([nodata, 0.5], np.float32), 1.0, 0.0, nodata)
+        assert got.tolist() == [0, 6000]
