@@ -19,7 +19,7 @@ from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options
 MAX_CLASSES = 255
 """Class indices are uint8 and 255 means no data."""
 
-Family = Literal["tempcnn", "forest"]
+Family = Literal["tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "forest"]
 
 
 class Recipe(Options):
@@ -32,8 +32,10 @@ class Recipe(Options):
     step_days: Annotated[int, Field(ge=1)] = 10
     season_start: str = "01-01"
     """Month and day (MM-DD) the first step starts on, in whichever year is mapped."""
-    fill: Literal["linear"] = "linear"
-    """Gaps within a series are filled linearly in time."""
+    fill: Literal["linear", "whittaker"] = "linear"
+    """Gaps within a series are filled linearly in time, or the series is smoothed (Whittaker, second differences)."""
+    smoothing: Annotated[float, Field(gt=0, le=1e10)] = 10.0
+    """Whittaker's lambda: the larger, the smoother."""
     hold_ends: bool = True
     """The first and last valid values are held to the axis' ends."""
 

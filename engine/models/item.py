@@ -26,8 +26,13 @@ EXTENSIONS = (
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
 )
 _SHA256_MULTIHASH = "1220"  # multihash code of sha2-256 and its length, 32 bytes
+_TORCH = ("PyTorch", "torch", "safetensors.torch.save_file")
 _FRAMEWORKS = {
-    "tempcnn": ("TempCNN", "PyTorch", "torch", "safetensors.torch.save_file"),
+    "tempcnn": ("TempCNN", *_TORCH),
+    "cnn1d": ("1D-CNN", *_TORCH),
+    "dcm": ("DeepCropMapping", *_TORCH),
+    "transformer": ("Transformer", *_TORCH),
+    "agrispec": ("AgriSpec", *_TORCH),
     "forest": ("Random Forest", "scikit-learn", "scikit-learn", "skops.io.dumps"),
 }
 

@@ -85,9 +85,9 @@ def open_model(card: Card, weights: bytes, device: str = "cpu") -> Classifier:
         from engine.models.forest import ForestClassifier  # scikit-learn takes a second to import
 
         return ForestClassifier(card, weights)
-    from engine.models.tempcnn import TempCNNClassifier  # torch takes two
+    from engine.models.series import NetworkClassifier  # torch takes two
 
-    return TempCNNClassifier(card, weights, device)
+    return NetworkClassifier(card, weights, device)
 
 
 def _check_weights(card: Card, weights: bytes, place: str) -> None:

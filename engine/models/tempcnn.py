@@ -10,17 +10,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
-
-from engine.errors import InputError
-from engine.models.card import Card, normalise, probabilities
 
 UNITS = 64
 KERNEL = 5
@@ -65,63 +58,6 @@ class TempCNN(nn.Module):
         self.dense_norm = nn.Identity()
         _channels_last(self)
         return self
-
-
-class TempCNNClassifier:
-    """A trained TempCNN on one device; see ``engine.models.package.Classifier`` for its promise.
-
-    On a CPU a row's result does not depend on the other rows, on its position, or on one thread or two: measured with
-    oneDNN 3.12 (AVX-512) for micro-batches from 64 to 4096, and kept so by ``tests/engine/test_predict.py``. Without
-    oneDNN it is just as exact and twelve times slower. It does depend on ``len(x)``, which chooses the kernel.
-    """
-
-    def __init__(self, card: Card, weights: bytes, device: str = "cpu") -> None:
-        self._card = card
-        network = TempCNN(card.recipe.steps, len(card.recipe.features), len(card.classes))
-        try:
-            network.load_state_dict(load(weights))
-        except (SafetensorError, RuntimeError) as error:
-            raise InputError(
-                f"weights that are no TempCNN of this card ({error})",
-                place=f"model {card.name}, {card.weights}",
-                remedy="train the model anew",
-            ) from error
-        self._device = torch_device(device)
-        self._network = network.folded().to(self._device)
-
-    @property
-    def card(self) -> Card:
-        return self._card
-
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrated probabilities (n, k) float32 of ``x`` (n, t, f) float32, as the protocol says."""
-        return probabilities(self.logits(normalise(x, self._card)), self._card.temperature)
-
-    def logits(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (n, k) float32 of input already scaled by ``normalise``."""
-        # One algorithm per shape, in full float32: cuDNN's search and TF32 would make the map depend on the moment.
-        with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-            result = self._network(torch.from_numpy(scaled).to(self._device))
-            return np.asarray(result.cpu().numpy())
-
-
-def torch_device(name: str) -> torch.device:
-    """The torch device of that name; InputError where this machine has none such."""
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise InputError(f"device {name!r} ({error})", expected="cpu, or a CUDA device that is there") from error
-    return torch.device(name)
-
-
-def to_bytes(network: TempCNN) -> bytes:
-    """The unfolded network's state as safetensors bytes."""
-    return save({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()})
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of trained parameters."""
-    return sum(p.numel() for p in network.parameters())
 
 
 def _channels_last(network: nn.Module) -> None:

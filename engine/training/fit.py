@@ -68,7 +68,7 @@ def fit(
     """Train, calibrate and test a model on labelled pixels. Equal arguments give equal bytes on one kind of CPU.
 
     classes: name of each legend code to be mapped; samples of other codes are not used. colours: #rrggbb by code.
-    progress: told after every epoch of a TempCNN. Raises InputError where samples do not fit the recipe, where fewer
+    progress: told after every epoch of a network. Raises InputError where samples do not fit the recipe, where fewer
     than two classes are left, where there are too few blocks, or where a feature was never seen in training.
     """
     _check_shapes(samples, recipe)

@@ -1,4 +1,4 @@
-"""Gradient descent for TempCNN: Adam, cross-entropy, early stopping on the validation blocks' macro-F1."""
+"""Gradient descent for networks over series: Adam, cross-entropy, early stopping on the validation blocks' macro-F1."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.accuracy import confusion, score
-from engine.models.tempcnn import TempCNN, parameter_count, to_bytes, torch_device
+from engine.models.series import NETWORKS, parameter_count, to_bytes, torch_device
 from engine.training.options import TrainOptions
 from engine.training.parts import Part, Progress, Trained
 
 WEIGHT_DECAY = 1e-6
 MIN_GAIN = 1e-3
 """A smaller rise of the validation score is kept, but does not keep training going."""
+LARGEST_GRADIENT = 1.0
+"""Norm to which gradients of recurrent networks are cut: over many steps they may explode."""
 _EVALUATION_BATCH = 1024
 
 
 def descend(
     train: Part, validation: Part, classes: int, options: TrainOptions, progress: Progress | None = None
 ) -> Trained:
-    """Train a TempCNN and return its weights of the epoch that was best on ``validation`` (the first of equals).
+    """Train a network of ``options.family`` and return its weights of the epoch that was best on ``validation``, the
+    first of equals.
 
     The learning rate falls from ``options.learning_rate`` to a hundredth along a cosine over the epochs. Seeds, thread
     count and algorithms are fixed for the time of the call and put back after it.
@@ -37,7 +40,7 @@ def descend(
 def _descend(train: Part, validation: Part, classes: int, options: TrainOptions, progress: Progress | None) -> Trained:
     device = torch_device(options.device)
     _, steps, features = train.x.shape
-    network = TempCNN(steps, features, classes).to(device)
+    network = NETWORKS[options.family](steps, features, classes).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs, options.learning_rate / 100)
     x, y = torch.from_numpy(train.x).to(device), torch.from_numpy(train.y).to(device)
@@ -61,7 +64,7 @@ def _descend(train: Part, validation: Part, classes: int, options: TrainOptions,
     return Trained(to_bytes(network), parameter_count(network), notes)
 
 
-def evaluate(network: TempCNN, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def evaluate(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits (n, k) float32 of scaled input (n, t, f) in evaluation mode; the mode is put back after."""
     device = next(network.parameters()).device
     was_training = network.training
@@ -72,9 +75,10 @@ def evaluate(network: TempCNN, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(torch.cat(parts).numpy())
 
 
-def _one_epoch(network: TempCNN, optimiser: torch.optim.Optimizer, x: Tensor, y: Tensor, batch: int) -> float:
+def _one_epoch(network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, y: Tensor, batch: int) -> float:
     """One pass over the samples in random order; the mean loss."""
     network.train()
+    recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules())
     order = torch.randperm(len(x)).to(x.device)
     total = torch.zeros((), device=x.device)
     seen = 0
@@ -84,6 +88,8 @@ def _one_epoch(network: TempCNN, optimiser: torch.optim.Optimizer, x: Tensor, y:
         optimiser.zero_grad(set_to_none=True)
         loss = nn.functional.cross_entropy(network(x[rows]), y[rows])
         loss.backward()
+        if recurrent:
+            nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         optimiser.step()
         total += loss.detach() * len(rows)
         seen += len(rows)
@@ -95,7 +101,7 @@ def _batches(x: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         yield x[start : start + _EVALUATION_BATCH]
 
 
-def _copy(network: TempCNN) -> dict[str, Tensor]:
+def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 

@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from engine.models import Card, ClassEntry, Domain, Recipe
 from engine.models import forest as forests
-from engine.models import tempcnn as networks
+from engine.models import series as networks
 from engine.types import FEATURE_BANDS, Samples
 
 DOMAIN = Domain(
@@ -64,10 +64,10 @@ def made_forest(steps: int = 5, features: int = 3, classes: int = 4, jobs: int =
     return RandomForestClassifier(12, random_state=1, n_jobs=jobs).fit(x.astype(np.float32), y)
 
 
-def made_tempcnn(steps: int = 34, features: int = 13, classes: int = 9) -> networks.TempCNNClassifier:
+def made_tempcnn(steps: int = 34, features: int = 13, classes: int = 9) -> networks.NetworkClassifier:
     """A loaded TempCNN."""
     weights = networks.to_bytes(made_network(steps, features, classes))
-    return networks.TempCNNClassifier(made_card(weights, steps, features, classes), weights)
+    return networks.NetworkClassifier(made_card(weights, steps, features, classes), weights)
 
 
 def made_forest_classifier() -> forests.ForestClassifier:

@@ -21,7 +21,7 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from engine.errors import InputError
 from engine.models import Card, Recipe, load_model, model_digest, normalise, read_card, write_model
 from engine.models import forest as forests
-from engine.models import tempcnn as networks
+from engine.models import series as networks
 from engine.models.card import probabilities
 from engine.models.item import item_bytes
 from tests.engine.made_models import (
@@ -34,11 +34,6 @@ from tests.engine.made_models import (
     made_tempcnn,
 )
 from tests.servers.s3 import S3
-
-
-@pytest.mark.parametrize(("features", "steps", "classes", "count"), [(3, 26, 4, 470_276), (13, 37, 2, 653_186)])
-def test_tempcnn_has_the_published_number_of_parameters(features: int, steps: int, classes: int, count: int) -> None:
-    assert networks.parameter_count(networks.TempCNN(steps, features, classes)) == count
 
 
 def test_the_folded_network_agrees_with_the_trained_one_to_rounding() -> None:
@@ -198,10 +193,10 @@ def test_no_model_there_and_no_such_protocol_are_input_errors(tmp_path: Path) ->
 
 def test_weights_of_another_shape_or_kind_are_refused() -> None:
     weights = networks.to_bytes(made_network(5, 3, 4))
-    with pytest.raises(InputError, match="no TempCNN of this card"):
-        networks.TempCNNClassifier(made_card(weights, 6, 3, 4), weights)
-    with pytest.raises(InputError, match="no TempCNN of this card"):
-        networks.TempCNNClassifier(made_card(b"junk", 5, 3, 4), b"junk")
+    with pytest.raises(InputError, match="no tempcnn of this card"):
+        networks.NetworkClassifier(made_card(weights, 6, 3, 4), weights)
+    with pytest.raises(InputError, match="no tempcnn of this card"):
+        networks.NetworkClassifier(made_card(b"junk", 5, 3, 4), b"junk")
     with pytest.raises(InputError, match="no skops file"):
         forests.ForestClassifier(made_card(b"junk", 5, 3, 4, "forest"), b"junk")
 
@@ -209,7 +204,7 @@ def test_weights_of_another_shape_or_kind_are_refused() -> None:
 def test_a_device_that_is_not_there_is_refused() -> None:
     weights = networks.to_bytes(made_network(5, 3, 4))
     with pytest.raises(InputError, match="cuda:99"):
-        networks.TempCNNClassifier(made_card(weights, 5, 3, 4), weights, "cuda:99")
+        networks.NetworkClassifier(made_card(weights, 5, 3, 4), weights, "cuda:99")
 
 
 def test_equal_forests_give_equal_bytes_whatever_grew_them() -> None:
