@@ -90,7 +90,7 @@ def build(kind: Literal["dask", "ray"], spec: Spec, plan: Plan, cube: Path, work
 
     layout = prepare(Objects(str(cube)), plan.grid, plan.axes)
     work = CubeWork(layout, spec.cube.model_copy(update={"uri": str(cube)}), plan.area.wkb, spec.mask)
-    memory = plan.cube_memory_bytes()
+    memory = plan.cube_memory_bytes(spec.cube.threads)
     tasks = [
         CubeTask(tile, plan.cube_key(index), 1, 1, plan.items_of(index), {}, memory)
         for index, tile in enumerate(plan.tiles)

@@ -1,8 +1,9 @@
-"""Where a cube tile's time goes: ``python -m tests.bench.cube_profile``.
+"""Where a cube tile's time goes: ``python -m tests.bench.cube_profile [--numpy]``.
 
 Tiles of a made country (optical, radar, thermal, and covariances) are built one after the other in one thread, kernels
 compiled before; every call of the parts named is timed by itself, without what it calls of the other parts. Printed:
-milliseconds a tile and share for each part, and the tiles a second that one core does.
+milliseconds a tile and share for each part, and the tiles a second that one core does. With ``--numpy`` the same tiles
+are then built with the kernels' arithmetic in plain NumPy, and the ratio is printed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from engine.read import SceneReader
 from engine.store import prepare
 from jobs.pinned import fresh_plan
 from jobs.spec import Spec
+from tests.bench import numpy_stage
 from tests.bench.made_scenes import country, job
 from tests.bench.measure import closing, context
 
@@ -43,6 +45,13 @@ PARTS = {
     "encode for Zarr": ("engine.pipeline.encode_layer",),
     "write": ("engine.objects.Objects.put",),
 }
+NUMPY: dict[str, Callable[..., Any]] = {
+    f"engine.cube.{kernel.__name__}": kernel
+    for kernel in (
+        numpy_stage.encode_reflectance, numpy_stage.encode_temperature, numpy_stage.max_gcvi_update,
+        numpy_stage.mean_finish, numpy_stage.mean_update, numpy_stage.refined_lee,
+    )
+}  # fmt: skip
 
 
 class Clock:
@@ -85,10 +94,7 @@ class TimedSource:
         with clock.part("open"):
             self._source = _OPEN(*arguments, **named)
 
-    def __enter__(self) -> TimedSource:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         with self._clock.part("open"):
             self._source.close()
 
@@ -109,6 +115,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=9, help="a square number; the first warms up")
     parser.add_argument("--px", type=int, default=256, help="side of a tile")
     parser.add_argument("--cadence", type=int, default=2, help="keep every n-th overpass")
+    parser.add_argument("--numpy", action="store_true", help="compare with plain NumPy")
     parser.add_argument("--c2", action="store_true", help="with covariances too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tilth-bench-") as folder:
@@ -120,18 +127,26 @@ def main() -> None:
             given = spec.model_dump(mode="json")["inputs"]
             c2 = {"catalog": str(made.items), "collection": "sentinel-1-c2"}
             spec = job(made, root, arguments.px, side=side, changes={"inputs": {**given, "c2": c2}})
-        show(*measure(spec))
+        ours = measure(spec)
+        show(*ours)
+        if arguments.numpy:
+            theirs = measure(spec, NUMPY)
+            print("  the same with plain NumPy for the kernels:")
+            show(*theirs)
+            print(f"  NumPy's time over ours: {theirs[1].total() / ours[1].total():.2f}")
     closing()
 
 
-def measure(spec: Spec) -> tuple[Plan, Counter[str]]:
-    """Seconds by part, all tiles but the first together."""
+def measure(spec: Spec, others: dict[str, Callable[..., Any]] | None = None) -> tuple[Plan, Counter[str]]:
+    """Seconds by part, all tiles but the first together; ``others`` stand in for kernels."""
     plan, clock = fresh_plan(spec), Clock()
     layout = prepare(Objects(spec.cube.uri), plan.grid, plan.axes)
     read, ground, cube = SceneReader(plan.grid), Ground(plan.grid, plan.area, None), Objects(spec.cube.uri)
     with ExitStack() as patched:
         patched.enter_context(patch("engine.cube.get", lambda graph, keys, **_: dask.get(graph, keys)))
         patched.enter_context(patch("rasterio.open", lambda *a, **k: TimedSource(clock, *a, **k)))
+        for target, other in (others or {}).items():
+            patched.enter_context(patch(target, other))
         for name, targets in PARTS.items():
             for target in targets:
                 patched.enter_context(timed_there(clock, name, target))

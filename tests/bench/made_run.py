@@ -24,7 +24,7 @@ from engine.grid import read_area
 from engine.ledger import Ledger, Record
 from engine.models import Card, ClassEntry, Domain, Recipe, model_digest, read_card, write_model
 from engine.models import forest as forests
-from engine.models import tempcnn as networks
+from engine.models import series as networks
 from engine.objects import Objects
 from engine.plan import Plan, make_plan
 from engine.store import CubeLayout, checksum, encode_layer, prepare
