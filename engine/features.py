@@ -1,4 +1,4 @@
-"""Cube block -> model input, by the recipe of a model card: decode, fill gaps up to the cut-off, derive indices.
+"""Cube block -> model input, by the recipe of a model card: decode, fill or smooth up to the cut-off, derive indices.
 
 Bands are filled first and indices derived from the filled bands, so that every index agrees with the bands beside it.
 Only the leading ``recipe.steps`` of the axis are looked at: nothing after the cut-off can leak into what is filled.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.types import FEATURE_BANDS, SENSOR_BANDS, CubeBlock, FeatureBlock
 from kernels.indices import evi, gcvi, lswi, ndvi, rvi
 from kernels.scaling import decode_reflectance, decode_temperature
-from kernels.smooth import fill_linear
+from kernels.smooth import fill_linear, whittaker
 
 FEATURES_VERSION = "features-1"
 """Raised whenever this stage's arithmetic changes: it is part of every map tile's key."""
@@ -37,6 +37,12 @@ class NeedsFeatures(Protocol):
 
     @property
     def steps(self) -> int: ...
+
+    @property
+    def fill(self) -> str: ...
+
+    @property
+    def smoothing(self) -> float: ...
 
     @property
     def hold_ends(self) -> bool: ...
@@ -61,7 +67,7 @@ def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
     for layer in wanted:
         held = block[layer]
         for index, band in enumerate(SENSOR_BANDS[layer]):
-            bands[band] = _filled(layer, held.values[: recipe.steps, index], recipe.hold_ends)
+            bands[band] = _filled(layer, held.values[: recipe.steps, index], recipe)
         seen[layer] = np.any(held.count[: recipe.steps] > 0, axis=0)
     x = np.stack([_feature(name, bands) for name in recipe.features], axis=1)
     asked = [seen["optical"]] if "optical" in seen else list(seen.values())
@@ -69,8 +75,11 @@ def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
     return FeatureBlock(x, valid)
 
 
-def _filled(layer: str, values: NDArray, hold_ends: bool) -> NDArray[np.float32]:
-    """(t, y, x) as stored -> (t, y, x) float32 physical, gaps filled along time."""
+def _filled(layer: str, values: NDArray, recipe: NeedsFeatures) -> NDArray[np.float32]:
+    """(t, y, x) as stored -> (t, y, x) float32 physical, gaps filled along time, smoothed where the recipe says so.
+
+    A series of one observation cannot be smoothed: it is filled as the others would be.
+    """
     if layer == "optical":
         physical = decode_reflectance(values)
     elif layer == "thermal":
@@ -78,7 +87,11 @@ def _filled(layer: str, values: NDArray, hold_ends: bool) -> NDArray[np.float32]
     else:
         physical = np.ascontiguousarray(values)
     series = physical.reshape(len(physical), -1)
-    return fill_linear(series, hold_ends).reshape(values.shape)
+    filled = fill_linear(series, recipe.hold_ends)
+    if recipe.fill == "whittaker":
+        smooth = whittaker(series, recipe.smoothing)
+        np.copyto(filled, smooth, where=~np.isnan(smooth))
+    return filled.reshape(values.shape)
 
 
 def _feature(name: str, bands: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:

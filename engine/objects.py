@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ _PARALLEL = 16
 _CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCS_")
 """How the variables begin that decide which store is asked, and as whom."""
 _PER_DELETE = 1000
+_TEMPORARY = re.compile(r".+#\d+")
 _INSTANCE_METADATA = "169.254.169.254"
 _TRIES = 8
 _RETRY: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
@@ -127,6 +129,18 @@ class Objects:
         elif not self._delete_at_once(doomed):
             with ThreadPoolExecutor(_PARALLEL) as pool:
                 list(pool.map(self._delete, doomed))
+
+    def sweep(self) -> None:
+        """On a disk: remove the temporary files that puts cut short by a kill left behind; a store keeps none.
+
+        For one who knows that nobody is writing here. What lies below a folder whose name begins with ``_`` (a ledger,
+        its lease) stays. The client below names them OBJECT#NUMBER and does not list them.
+        """
+        root = Path(self.uri)
+        for path in root.rglob("*#*") if "://" not in self.uri else ():
+            noted = any(part.startswith("_") for part in path.relative_to(root).parts)
+            if _TEMPORARY.fullmatch(path.name) and not noted:
+                path.unlink(missing_ok=True)
 
     def _patiently(self, do: Callable[[], T]) -> T:
         """``do`` again after a fault that the client below lets through: a body cut short, or a lost answer."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.cube import STAGE_VERSION, CubeOptions, Reader, build_layer, items_by_step, step_keys
+from engine.cube import CubeOptions, Reader, build_layer, items_by_step, step_keys
 from engine.errors import TileError
 from engine.features import derive, layers_needed
 from engine.ground import Ground
@@ -67,7 +67,7 @@ def build_tile(
     began = time.monotonic()
     if not ground.inside(task.tile.core).any():
         return {"empty": True}
-    identity = digest([STAGE_VERSION, layout.grid.crs, layout.grid.bounds(task.tile.core), _arithmetic(options)])
+    identity = digest([layout.grid.crs, layout.grid.bounds(task.tile.core), options.arithmetic])
     body: dict[str, Any] = {"checksums": {}, "bytes": {}, "steps": {}, "observations": {}, "computed": 0}
     for name, axis in layout.axes.items():
         items = task.items[name]
@@ -147,10 +147,6 @@ def publish_tile(
 def pixels(features: FeatureBlock, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The chosen pixels' series, (n, t, f) float32, row by row."""
     return np.ascontiguousarray(features.x[:, :, chosen].transpose(2, 0, 1))
-
-
-def _arithmetic(options: CubeOptions) -> list[Any]:
-    return [options.despeckle, list(options.scl_drop)]
 
 
 def _held_steps(task: CubeTask, layout: CubeLayout, name: str, keys: Sequence[str], cube: Objects) -> dict[int, Layer]:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 from pyproj import Transformer
 
 from engine.catalog import Found, SourceOptions, find_items
-from engine.cube import STAGE_VERSION, CubeOptions
+from engine.cube import CubeOptions
 from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, tiles_of
 from engine.ground import MaskOptions, mask_identity
@@ -41,6 +41,13 @@ class Inputs(Options):
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, dict | SourceOptions) else value
+
+    @model_validator(mode="after")
+    def _lines_are_for_reflectance(self) -> Inputs:
+        for sensor, sources in self.sources().items():
+            if sensor != "optical" and any(source.bandpass for source in sources):
+                raise ValueError(f"bandpass under {sensor}; expected: under optical only; remedy: take it out")
+        return self
 
     def sources(self) -> dict[str, tuple[SourceOptions, ...]]:
         """Sensors that are given, each with its sources."""
@@ -93,10 +100,10 @@ class Plan:
             return np.zeros((0, 32), np.uint8)
         return np.frombuffer(b"".join(bytes.fromhex(item.identity) for item in self.items), np.uint8).reshape(-1, 32)
 
-    def cube_memory_bytes(self) -> int:
-        """Projected peak of building one tile: its layers twice (values, encoded), and the dates at work."""
+    def cube_memory_bytes(self, threads: int) -> int:
+        """Projected peak of building one tile: its layers twice (values, encoded), and ``threads`` dates at work."""
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
-        at_work = 4 * (5 * 2 * 3 + 4 + 8 * 2)
+        at_work = threads * (5 * 2 * 3 + 4 + 8 * 2)
         return self.grid.tile_px**2 * (2 * layers + at_work)
 
     def map_memory_bytes(self, features: int, steps: int) -> int:
@@ -158,7 +165,7 @@ def make_plan(
     axes = _axes(season, cube, items)
     starts, links = _pair(grid, tiles, items)
     identity = digest(
-        [STAGE_VERSION, grid.crs, grid.resolution, grid.left, grid.top, cube.despeckle, list(cube.scl_drop),
+        [grid.crs, grid.resolution, grid.left, grid.top, cube.arithmetic,
          {name: [str(axis.starts), str(axis.ends)] for name, axis in axes.items()}, mask_identity(mask)]
     )  # fmt: skip
     bare = int((np.diff(starts) == 0).sum())
@@ -167,9 +174,9 @@ def make_plan(
     return Plan(grid, projected, tiles, tuple(items), axes, told, tuple(left_out), starts, links, identity)
 
 
-def refuse_too_large(plan: Plan, bytes_in_flight: int, features: int, steps: int) -> None:
+def refuse_too_large(plan: Plan, bytes_in_flight: int, threads: int, features: int, steps: int) -> None:
     """SpecError where one tile alone needs more memory than may be in flight."""
-    need = max(plan.cube_memory_bytes(), plan.map_memory_bytes(features, steps))
+    need = max(plan.cube_memory_bytes(threads), plan.map_memory_bytes(features, steps))
     if need <= bytes_in_flight:
         return
     fits = plan.grid.tile_px
@@ -179,7 +186,7 @@ def refuse_too_large(plan: Plan, bytes_in_flight: int, features: int, steps: int
         f"{plan.grid.tile_px} px: one tile needs about {need / 1e9:.2f} GB",
         expected=f"at most {bytes_in_flight / 1e9:.2f} GB in flight",
         place="grid.tile_px",
-        remedy=f"use tile_px {fits}, or raise compute.bytes_in_flight",
+        remedy=f"use tile_px {fits}, raise compute.bytes_in_flight, or lower cube.threads",
     )
 
 

@@ -17,9 +17,12 @@ from engine.models.package import Classifier
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a memory")
 """How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
 
+_VALUES_PER_STEP = {"tempcnn": 128, "cnn1d": 192, "agrispec": 640, "dcm": 6144, "transformer": 6144}
+"""Values that a network's widest layers hold at once for one row, for each of its steps."""
+
 _CPU_BATCH = 512
-"""For a TempCNN on a CPU: 38,000 px/s on one core at 256 and 512, 27,000 at 1024, 21,000 at 4096, where each layer's
-result no longer fits in the cache and comes in pages new from the system."""
+"""For a network on a CPU. A TempCNN does 38,000 px/s on one core at 256 and 512, 27,000 at 1024, 21,000 at 4096, where
+each layer's result no longer fits in the cache and comes in pages new from the system; the others vary less."""
 
 _LARGE_BATCH = 65536
 """For a GPU, whose cores want that many rows at once, and for a forest, whose trees cost the same call each pass."""
@@ -62,13 +65,12 @@ def classify(
 def suggest_micro_batch(card: Card, memory_bytes: int, device: str = "cpu") -> int:
     """Rows per forward pass: a power of two from 64 up that uses at most ``memory_bytes`` for its arrays.
 
-    Counts the input twice (as given and scaled) and, for TempCNN, two layers of activations and the dense layers.
+    Counts the input twice (as given and scaled) and, for a network, its widest layers.
     """
     series = card.recipe.steps * len(card.recipe.features)
     values = 2 * series + 2 * len(card.classes)
-    if card.family == "tempcnn":
-        values += 2 * 64 * card.recipe.steps + 2 * 256
-    cap = _CPU_BATCH if device == "cpu" and card.family == "tempcnn" else _LARGE_BATCH
+    values += _VALUES_PER_STEP.get(card.family, 0) * card.recipe.steps
+    cap = _CPU_BATCH if device == "cpu" and card.family != "forest" else _LARGE_BATCH
     batch = 64
     while batch * 2 <= cap and batch * 2 * values * 4 <= memory_bytes:
         batch *= 2

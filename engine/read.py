@@ -22,9 +22,11 @@ import rasterio
 from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
 from rasterio.windows import Window as SourceWindow
 
 from engine.errors import InfrastructureError, InputError, TileError
+from engine.rasters import Rasters
 from engine.signing import Links
 from engine.types import Grid, Item, Window
 
@@ -79,11 +81,13 @@ class Patch:
 
     def on_grid(self, values: NDArray, nothing: float) -> NDArray:
         """``values`` (shape of ``self.values``) on the window's pixels, ``nothing`` where the source has none."""
-        if self.rows.ndim == 1:
-            picked = values[np.ix_(np.maximum(self.rows, 0), np.maximum(self.cols, 0))]
+        # take() four times as fast as indexing with arrays.
+        rows, cols = np.maximum(self.rows, 0), np.maximum(self.cols, 0)
+        if rows.ndim == 1:
+            picked = values.take(rows, axis=0).take(cols, axis=1)
             outside = (self.rows < 0)[:, None] | (self.cols < 0)[None, :]
         else:
-            picked = values[np.maximum(self.rows, 0), np.maximum(self.cols, 0)]
+            picked = values.reshape(-1).take(rows.astype(np.intp) * values.shape[1] + cols)
             outside = (self.rows < 0) | (self.cols < 0)
         if outside.any():
             picked[outside] = nothing
@@ -91,18 +95,20 @@ class Patch:
 
 
 class SceneReader:
-    """Reads pinned items onto one grid, with retries; counts what it reads."""
+    """Reads pinned items onto one grid, with retries; counts what it reads, keeps open what it has opened."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self.links = Links()
+        self.rasters = Rasters()
         self.reads = 0
         self.bytes_read = 0
 
     def __call__(self, item: Item, band: str, window: Window, margin: int = 0) -> Patch | None:
         """The patch of one band for ``window``, grown by ``margin`` source pixels; None where they do not meet.
 
-        Raises TileError naming item and asset for damaged or missing data, InfrastructureError for what may pass.
+        Raises TileError naming item and asset for damaged or missing data, InputError for a link that is refused,
+        InfrastructureError for what may pass.
         """
         if band not in item.assets:
             raise TileError(
@@ -113,9 +119,12 @@ class SceneReader:
             )
         href = item.assets[band].href
         place = f"item {item.id}, asset {band} ({href})"
-        patch = patiently(
-            href, place, lambda path: read_patch(path, self.grid, window, margin), links=self.links, sign=item.sign
-        )
+
+        def read(path: str) -> Patch | None:
+            with self.rasters.use(path) as source:
+                return _patch_of(source, self.grid, window, margin)
+
+        patch = patiently(href, place, read, links=self.links, sign=item.sign)
         self.reads += 1
         self.bytes_read += patch.values.nbytes if patch else 0
         return patch
@@ -126,7 +135,8 @@ def patiently(
 ) -> T:
     """What ``read`` gives of the raster at ``href``, tried again while that may help; it is called with GDAL's path.
 
-    Raises TileError for what is missing or damaged, InfrastructureError for what may pass; both name ``place``.
+    Raises TileError for what is missing or damaged, InputError for a link that is refused, InfrastructureError for what
+    may pass; all name ``place``.
     """
     links, refused = links or Links(), False
     for attempt in range(_TRIES_DAMAGED):
@@ -152,15 +162,19 @@ def read_patch(path: str, grid: Grid, window: Window, margin: int = 0) -> Patch 
     Raises ValueError for a raster without CRS or geotransform, rasterio's errors for one that cannot be read.
     """
     with rasterio.open(path) as source:
-        if source.crs is None or source.transform.is_identity:
-            raise ValueError("it has no CRS or no geotransform")
-        rows, cols = _source_index(grid, window, source.crs.to_wkt(), tuple(source.transform)[:6], source.shape)
-        inside_rows, inside_cols = rows[rows >= 0], cols[cols >= 0]
-        if inside_rows.size == 0 or inside_cols.size == 0:
-            return None
-        r0, r1 = max(int(inside_rows.min()) - margin, 0), min(int(inside_rows.max()) + 1 + margin, source.height)
-        c0, c1 = max(int(inside_cols.min()) - margin, 0), min(int(inside_cols.max()) + 1 + margin, source.width)
-        values = source.read(1, window=SourceWindow(c0, r0, c1 - c0, r1 - r0))
+        return _patch_of(source, grid, window, margin)
+
+
+def _patch_of(source: DatasetReader, grid: Grid, window: Window, margin: int) -> Patch | None:
+    if source.crs is None or source.transform.is_identity:
+        raise ValueError("it has no CRS or no geotransform")
+    rows, cols = _source_index(grid, window, source.crs.to_wkt(), tuple(source.transform)[:6], source.shape)
+    inside_rows, inside_cols = rows[rows >= 0], cols[cols >= 0]
+    if inside_rows.size == 0 or inside_cols.size == 0:
+        return None
+    r0, r1 = max(int(inside_rows.min()) - margin, 0), min(int(inside_rows.max()) + 1 + margin, source.height)
+    c0, c1 = max(int(inside_cols.min()) - margin, 0), min(int(inside_cols.max()) + 1 + margin, source.width)
+    values = source.read(1, window=SourceWindow(c0, r0, c1 - c0, r1 - r0))
     return Patch(values, np.where(rows < 0, -1, rows - r0), np.where(cols < 0, -1, cols - c0))
 
 

@@ -55,7 +55,8 @@ class CubeWork:
         """Reader and cube, opened once."""
         from engine.read import SceneReader
 
-        warm_up({sensor_of(layer) for layer in self.layout.axes})
+        stacked = {"stacked"} if self.options.composite != "max_gcvi" else set()
+        warm_up({sensor_of(layer) for layer in self.layout.axes} | stacked)
         read = SceneReader(self.layout.grid)
         ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
         cube = Objects(self.options.uri)
@@ -93,9 +94,9 @@ class MapWork:
         from engine.models import load_model
         from engine.predict import classify
 
-        warm_up(["features"])
         device = usable_device(self.device)
         model = load_model(self.model_uri, device)
+        warm_up(["features", *(["whittaker"] if model.card.recipe.fill == "whittaker" else [])])
         ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
         cube, output = Objects(self.cube_uri), Objects(self.output.uri)
         ledger = output.child(LEDGER)

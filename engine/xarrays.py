@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from dask.array.overlap import overlap, trim_internal
 from numpy.typing import DTypeLike, NDArray
 
 
@@ -14,6 +15,7 @@ def apply(
     kernel: Callable[..., Any],
     *arrays: xr.DataArray,
     series: str | None = None,
+    halo: Mapping[str, int] | None = None,
     outputs: int = 1,
     dtype: DTypeLike = np.float32,
 ) -> Any:
@@ -24,6 +26,8 @@ def apply(
     series: None for a kernel that works pixel by pixel, such as ``kernels.indices``; else the dimension that the kernel
     takes first with all others flattened behind it, (t, n), such as ``fill_linear`` and ``whittaker``. It keeps its
     length, so a kernel's ``until`` must be left alone: select the steps instead.
+    halo: for a kernel that looks at neighbours, how far along each dimension, such as {"y": 3, "x": 3} for
+    ``refined_lee``: Dask's chunks are read so much larger and cut after, and the result is that of the whole array.
     Arrays: of one shape after alignment; NaN, units and no data are the kernel's. With NumPy inside, computed at once;
     with Dask inside, one task per chunk and nothing is computed here. Along ``series`` a Dask array must be one chunk:
     ValueError otherwise (xarray names the rechunking). A tuple of DataArrays where ``outputs`` is above 1.
@@ -31,6 +35,8 @@ def apply(
     core = [] if series is None else [series]
     if series is not None and (missing := [a.name for a in arrays if series not in a.dims]):
         raise ValueError(f"arrays {missing} have no dimension {series!r}, expected in each; rename it")
+    if halo and all(array.chunks for array in arrays):
+        return _overlapping(kernel, arrays, halo, outputs, dtype)
     order = arrays[0].dims
     result = xr.apply_ufunc(
         kernel if series is None else _Series(kernel),
@@ -45,6 +51,19 @@ def apply(
     if outputs == 1:
         return result.transpose(*order)
     return tuple(one.transpose(*order) for one in result)
+
+
+def _overlapping(
+    kernel: Callable[..., Any], arrays: Sequence[xr.DataArray], halo: Mapping[str, int], outputs: int, dtype: DTypeLike
+) -> Any:
+    """``apply`` over Dask's chunks grown by the halo; at the array's own edges the kernel decides."""
+    first, *others = xr.align(*arrays, join="exact")
+    depth = {axis: int(halo.get(str(dim), 0)) for axis, dim in enumerate(first.dims)}
+    planes = [array.transpose(*first.dims).chunk(dict(first.chunksizes)) for array in others]
+    grown = [xr.DataArray(overlap(array.data, depth, boundary="none"), dims=first.dims) for array in (first, *planes)]
+    made = apply(kernel, *grown, outputs=outputs, dtype=dtype)
+    cut = [first.copy(data=trim_internal(one.data, depth, "none")) for one in (made if outputs > 1 else (made,))]
+    return tuple(cut) if outputs > 1 else cut[0]
 
 
 class _Series:

@@ -56,7 +56,7 @@ def checked_plan(spec: Spec) -> Plan:
     plan = fresh_plan(spec)
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
     recipe = spec.recipe() if spec.labels else checked_card(spec).recipe
-    refuse_too_large(plan, spec.byte_budget(), len(recipe.features), recipe.steps)
+    refuse_too_large(plan, spec.byte_budget(), spec.cube.threads, len(recipe.features), recipe.steps)
     return plan
 
 

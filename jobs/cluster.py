@@ -85,9 +85,9 @@ def _join_or_start(spec: Spec) -> None:
                 object_store_memory=200_000_000,
             )
             return
-        except Exception:
+        except Exception as error:
             ray.shutdown()
-            if last:
+            if last or "timed out" not in str(error):
                 raise
 
 

@@ -80,7 +80,7 @@ def over_budget(spec: Spec, seconds: float) -> BudgetReached | None:
     for used, most, name in ((hours, budget.max_hours, "max_hours"), (cost, budget.max_cost, "max_cost")):
         if most is not None and used >= most:
             return BudgetReached(
-                f"{used:.3g} of {most:g} used",
+                f"{used:.3g} of {most:g}",
                 place=f"budget.{name}",
                 remedy=f"raise it with --set budget.{name}=..., then tilth resume {spec.output.uri}",
             )

@@ -65,6 +65,7 @@ class Drive:
                 pin(self.spec, self.plan)
             layout = prepare(self.cube, self.plan.grid, self.plan.axes)
             built = self.build_cube(layout, cube_lease.epoch)
+            self.cube.sweep()
             self._refuse_without_cube(built)
             if last == "cube":
                 return {"stage": "cube", "tiles": states(built, self.plan)}
@@ -87,7 +88,7 @@ class Drive:
         tasks = (
             CubeTask(
                 plan.tiles[index], key, ledger.next_seq(plan.tiles[index].id), epoch, plan.items_of(index), previous,
-                plan.cube_memory_bytes(),
+                plan.cube_memory_bytes(self.spec.cube.threads),
             )
             for index, key, previous in todo
         )  # fmt: skip

@@ -59,6 +59,7 @@ def finish(
     output.delete([f"{product}.gti.gpkg" for product in get_args(Product) if product not in spec.output.products])
     if any(record.seq > 1 or record.epoch > 1 for record in ledger.latest.values()):  # else nothing old can be there
         _prune(output, written)
+    output.sweep()
     _draw(spec, plan, card, output, {tile: record.body["folder"] for tile, record in written.items()})
     report = _report(spec, plan, ledger, cube_ledger, card, seconds=seconds, epoch=epoch)
     output.put("report.json", dump_json(report))

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import fsspec
 import psutil
@@ -36,7 +36,19 @@ class ModelOptions(Options):
     uri: Annotated[str, Field(min_length=1)]
     features: tuple[str, ...] | None = None
     """For training: None takes every feature the inputs can give."""
+    fill: Literal["linear", "whittaker"] = "linear"
+    """For training: gaps in a series are filled linearly in time, or the series is smoothed (Whittaker)."""
+    smoothing: Annotated[float, Field(gt=0, le=1e10)] | None = None
+    """Whittaker's lambda; None: 10."""
     train: TrainOptions = TrainOptions()
+
+    @model_validator(mode="after")
+    def _smoothing_is_whittakers(self) -> ModelOptions:
+        if self.smoothing is not None and self.fill != "whittaker":
+            raise ValueError(
+                f"smoothing {self.smoothing:g} with fill: {self.fill}; smoothing is that of fill: whittaker"
+            )
+        return self
 
 
 class Workers(Options):
@@ -144,6 +156,8 @@ class Spec(Options):
             steps=usable_steps(self.season),
             step_days=self.season.step_days,
             season_start=f"{start.month:02d}-{start.day:02d}",
+            fill=self.model.fill,
+            smoothing=self.model.smoothing or 10.0,
         )
 
     def train_options(self) -> TrainOptions:

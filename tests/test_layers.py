@@ -16,13 +16,14 @@ FOLDERS = ("kernels", "engine", "jobs")
 NOUNS = {"types", "errors"}
 STAGES = {
     "accuracy", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output", "predict",
-    "read", "samples", "signing", "steps", "store", "training", "parcels", "xarrays",
+    "rasters", "read", "samples", "signing", "steps", "store", "training", "parcels", "xarrays",
 }  # fmt: skip
 STORIES = {"keys", "pipeline", "plan", "train"}
 DRIVERS = {"executors", "run", "work"}
 FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
 
 SIDEWAYS = {
+    ("read", "rasters"): "what a tile opened the next finds open",
     ("read", "signing"): "a link is signed at the moment it is opened",
     ("cube", "read"): "the Patch that a reader gives is placed on the grid after despeckling",
     ("store", "objects"): "a zarr shard is one object",
@@ -82,7 +83,7 @@ def test_a_top_folder_imports_only_itself_and_what_lies_below_it() -> None:
 
 
 def test_kernels_are_arithmetic_on_numpy_and_numba_alone() -> None:
-    allowed = {"numpy", "numba", "kernels", "__future__", "collections", "functools", "math", "typing"}
+    allowed = {"numpy", "numba", "llvmlite", "kernels", "__future__", "collections", "functools", "math", "typing"}
     for name, path in modules("kernels"):
         wrong = {other for other in imports(path) if other.split(".")[0] not in allowed}
         assert not wrong, f"{name} must not import {sorted(wrong)}"

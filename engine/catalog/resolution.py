@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,16 @@ from engine.catalog.product import crs_code, platform, product_name
 from engine.catalog.source import SourceOptions
 from engine.errors import InputError
 from engine.types import ASSET_BANDS, Asset, Item, digest
+from kernels.bandpass import scaling_to_oli
+
+_BAND_8A = {"nir": "nir08", "B08": "B8A"}
+"""Sentinel-2's near infrared, broad -> narrow, as catalogues name them."""
+
+_PLACED = {
+    "radar": ("backscatter", "use an RTC (terrain corrected) collection, such as sentinel-1-rtc"),
+    "c2": ("covariances", "multilook SLC to C2 and correct it for terrain first; RTC and GRD will not do: no phase"),
+}
+"""Radar sensor -> what must lie on the ground, and the way there."""
 
 SIGNATURE_MARKS = ("sig=", "X-Amz-Signature=", "Signature=")
 """Query keys that only a signed link has: Azure, S3, CloudFront."""
@@ -36,6 +47,8 @@ def resolve(item: pystac.Item, source: SourceOptions, sensor: str) -> Item:
 def resolve_explained(item: pystac.Item, source: SourceOptions, sensor: str) -> tuple[Item, str]:
     """``resolve``, with the encodings decided and why, in words, for the input audit."""
     _check_level(item, sensor)
+    if sensor == "c2":
+        _check_phase(item, source)
     naming, keys = _choose_assets(item, source, sensor)
     trust = Trust(source.catalog, source.allow_hosts)
     document = _document_digest(item)
@@ -47,6 +60,7 @@ def resolve_explained(item: pystac.Item, source: SourceOptions, sensor: str) -> 
         encoding = Encoding(1.0, 0.0, None, "")
         if band != "mask":
             encoding = decide_encoding(item, sensor, band, asset, naming if ours else None)
+            encoding = _as_oli(item, band, encoding) if source.bandpass else encoding
             encodings[band] = encoding
         assets[band] = Asset(
             href=_unsigned(asset.href) if source.sign else asset.href,
@@ -76,6 +90,10 @@ def _choose_assets(item: pystac.Item, source: SourceOptions, sensor: str) -> tup
         if satellite.startswith("landsat") and not satellite.startswith(naming.platforms):
             continue  # SR_B2 is blue on Landsat 8 and green on Landsat 7: the key alone does not tell
         keys = {band: overrides.get(band, naming.bands[band]) for band in ASSET_BANDS[sensor]}
+        if source.bandpass and "nir" not in overrides:
+            keys["nir"] = _BAND_8A.get(keys["nir"], keys["nir"])  # the line is that of the narrow near infrared
+        if source.bandpass and keys["nir"] in _BAND_8A and satellite.startswith("sentinel-2"):
+            raise _no_line(item, f"its nir is {keys['nir']}, band 8, for which no line is published")
         mask = overrides.get("mask", naming.mask)
         keys.update({"mask": mask} if mask else {})
         missing = [f"{band} ({key})" for band, key in keys.items() if key not in item.assets]
@@ -83,6 +101,8 @@ def _choose_assets(item: pystac.Item, source: SourceOptions, sensor: str) -> tup
             best = missing, naming, keys
     assert best is not None
     missing, naming, keys = best
+    if source.bandpass and any(name.startswith("nir ") for name in missing):
+        raise _no_line(item, f"the item has no {keys['nir']}, the near infrared whose line is published")
     if missing:
         raise InputError(
             f"no asset for {', '.join(missing)}",
@@ -91,6 +111,24 @@ def _choose_assets(item: pystac.Item, source: SourceOptions, sensor: str) -> tup
             remedy=f"name them in inputs.{sensor}.assets, as in {{{missing[0].split()[0]}: THEIR_KEY}}",
         )
     return naming, keys
+
+
+def _as_oli(item: pystac.Item, band: str, encoding: Encoding) -> Encoding:
+    """The encoding that takes DN straight to what OLI would have seen; InputError where no line is published."""
+    try:
+        line = scaling_to_oli(platform(item), "nir08" if band == "nir" else band, encoding.scale, encoding.offset)
+    except ValueError as error:
+        raise _no_line(item, str(error)) from None
+    return replace(encoding, scale=line[0], offset=line[1], why=f"{encoding.why}, then as OLI sees it")
+
+
+def _no_line(item: pystac.Item, why: str) -> InputError:
+    return InputError(
+        f"bandpass: oli, but {why}",
+        expected="a platform and bands whose band-pass lines are published",
+        place=f"item {item.id}",
+        remedy="leave inputs.optical.bandpass out, or the item (exclude)",
+    )
 
 
 def _check_level(item: pystac.Item, sensor: str) -> None:
@@ -111,12 +149,30 @@ def _check_level(item: pystac.Item, sensor: str) -> None:
     # Raw GRD items often state EPSG:4326 with a transform made from their bounding box: it is none of the pixels'.
     placed = any(f.get("proj:transform") for f in fields) and bool(codes - {None, "EPSG:4326"})
     if p["sar:product_type"] == "SLC" or not placed:
+        wanted, remedy = _PLACED[sensor]
         raise InputError(
             f"{p['sar:product_type']} in radar geometry (placed by ground control points only)",
-            expected="terrain-corrected backscatter with a projected CRS and a geotransform",
+            expected=f"terrain-corrected {wanted} with a projected CRS and a geotransform",
             place=place,
-            remedy="use an RTC (terrain corrected) collection, such as sentinel-1-rtc",
+            remedy=remedy,
         )
+
+
+def _check_phase(item: pystac.Item, source: SourceOptions) -> None:
+    """Refuse backscatter where covariances are asked for, also under other names."""
+    kind = item.properties.get("sar:product_type")
+    backscatter = {key for naming in NAMINGS["radar"] for key in naming.bands.values()}
+    named = set((source.assets or {}).values())
+    covariance = any(set(naming.bands.values()) <= set(item.assets) for naming in NAMINGS["c2"])
+    detected = kind in ("GRD", "RTC") or bool(named & backscatter)
+    if not (detected or (not named and not covariance and backscatter & set(item.assets))):
+        return
+    raise InputError(
+        f"{kind or 'backscatter'}, which is detected: it has no phase, so no C12 and no m-chi",
+        expected="covariances made from SLC: assets c11, c22, c12_real, c12_imag",
+        place=f"item {item.id}",
+        remedy="multilook SLC to C2 first, or use these items under inputs.radar",
+    )
 
 
 def _mask_kind(naming: Naming, key: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -20,7 +20,9 @@ class SourceOptions(Options):
     catalog: STAC API, static ``catalog.json`` or ``.ndjson`` of items; path, http(s), s3 or other fsspec URL.
     collection: items of this collection only. assets: our band name (or ``mask``) -> the catalogue's asset key, for
     what differs from the namings known. max_cloud: percent; items that state more are left out. exclude:
-    ids of items to do without, such as damaged ones. sign:
+    ids of items to do without, such as damaged ones. bandpass: ``oli`` takes reflectance as Landsat 8's OLI would have
+    seen it, on the published lines of ``kernels.bandpass``, so that Landsat 7 to 9 and Sentinel-2A and 2B go into one
+    composite; of Sentinel-2 the narrow near infrared (band 8A) then stands for ``nir``. sign:
     ``planetary-computer``, or the URL of a service that returns a token. allow_hosts: the only hosts (for ``s3://``
     the bucket) links may lead to besides the catalogue's own; ``*.example.org`` stands for every host below it.
     """
@@ -30,6 +32,7 @@ class SourceOptions(Options):
     assets: dict[str, str] | None = None
     max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None
     exclude: tuple[str, ...] = ()
+    bandpass: Literal["oli"] | None = None
     sign: str | None = None
     allow_hosts: tuple[str, ...] | None = None
 

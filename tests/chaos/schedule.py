@@ -134,7 +134,7 @@ class Chaos:
 
     def _power_failure(self, driver: Driver, stage: Stage) -> None:
         """Hold the machine still until it is caught with a tile half written, then kill all there is."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240  # held still most of the time, workers take long to start
         while True:
             assert driver.process.poll() is None and time.monotonic() < deadline, f"never caught:\n{driver.told()}"
             held = [*self._candidates(driver, "driver"), *driver.below()]

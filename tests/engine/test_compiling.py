@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.cube import CubeOptions
 from engine.features import derive
 from engine.models import Recipe
 from engine.types import FEATURE_BANDS
@@ -16,8 +17,10 @@ from tests.kernels.test_warm import compiled
 def test_no_kernel_is_compiled_in_the_middle_of_a_job(tmp_path: Path) -> None:
     warm_up()
     before = compiled()
-    build("optical", [sentinel2(tmp_path, 1)[0], landsat(tmp_path, 2)[0]])
+    scenes = [sentinel2(tmp_path, 1)[0], landsat(tmp_path, 2)[0]]
+    for composite in ("max_gcvi", "median", "latest"):
+        build("optical", scenes, CubeOptions(uri="u", composite=composite))
     for steps in (1, 5):
-        for hold_ends in (True, False):
-            derive(made_block(), Recipe(features=tuple(FEATURE_BANDS), steps=steps, hold_ends=hold_ends))
+        for fill in ("linear", "whittaker"):
+            derive(made_block(), Recipe(features=tuple(FEATURE_BANDS), steps=steps, fill=fill))
     assert compiled() == before

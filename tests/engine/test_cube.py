@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ WINDOW = Window(0, 36, 0, 30)
 GRID = made_grid(36, 30, 16)
 
 
-def build(layer: str, items: Sequence[Item], window: Window = WINDOW, options: CubeOptions = OPTIONS) -> Layer:
+def build(layer: str, items: Sequence[Item], options: CubeOptions = OPTIONS, window: Window = WINDOW) -> Layer:
     """One step's composite."""
     return build_layer(layer, {0: items}, window, SceneReader(GRID), options)[0]
 
@@ -92,6 +92,37 @@ def test_sentinel_2_and_landsat_together_give_the_date_with_the_largest_gcvi(tmp
     np.testing.assert_array_equal(layer.values[0], values)
     np.testing.assert_array_equal(layer.count[0], count)
     assert layer.values.dtype == np.uint16 and 0 < (count == 0).sum() < count.size
+
+
+@pytest.mark.parametrize("composite", ["median", "latest"])
+def test_median_and_latest_take_every_clear_date(tmp_path: Path, composite: Literal["median", "latest"]) -> None:
+    scenes = [sentinel2(tmp_path, 1), landsat(tmp_path, 2), sentinel2(tmp_path, 3, -0.1), sentinel2(tmp_path, 6)]
+    layer = build("optical", [scene[0] for scene in scenes], CubeOptions(uri="unused", composite=composite))
+    dn = np.stack([encoded for _, encoded, _ in scenes])
+    usable = np.stack([clear for _, _, clear in scenes]) & (dn != 0).all(axis=1)
+    np.testing.assert_array_equal(layer.count[0], usable.sum(axis=0))
+    want = np.zeros(dn.shape[1:], int)
+    for y, x in np.argwhere(usable.any(axis=0)):
+        series = dn[usable[:, y, x], :, y, x]
+        want[:, y, x] = series[-1] if composite == "latest" else np.floor(np.median(series, axis=0) + 0.5)
+    np.testing.assert_array_equal(layer.values[0], want)
+
+
+def test_a_step_without_a_clear_date_is_empty_whatever_the_composite(tmp_path: Path) -> None:
+    cloud = write_scene(
+        tmp_path / "cloud", "optical", draw(1) | {"mask": np.full((18, 18), 9, np.uint8)}, day=1, mask_kind="scl"
+    )
+    for items in ([], [cloud]):
+        for composite in ("max_gcvi", "median", "latest"):
+            layer = build("optical", items, CubeOptions(uri="unused", composite=composite))
+            assert layer.values.shape == (1, 5, 36, 30) and not layer.values.any() and not layer.count.any()
+
+
+def test_what_decides_a_pixel_is_in_the_key() -> None:
+    plain = CubeOptions(uri="a").arithmetic
+    assert CubeOptions(uri="b", threads=2).arithmetic == plain
+    for other in ({"composite": "median"}, {"despeckle": "none"}, {"scl_drop": (0, 9)}):
+        assert CubeOptions(uri="a", **other).arithmetic != plain
 
 
 def test_of_equal_dates_the_earliest_stays(tmp_path: Path) -> None:
@@ -252,7 +283,7 @@ def test_cut_into_odd_pieces_every_layer_is_equal_to_the_bit(tmp_path: Path) -> 
     for name, items in (("optical", optical), ("radar", power), ("c2", matrices)):
         whole = build(name, items)
         for y0, y1, x0, x1 in ((0, 7, 0, 30), (7, 36, 0, 11), (7, 36, 11, 12), (13, 14, 12, 30), (35, 36, 29, 30)):
-            part = build(name, items, Window(y0, y1, x0, x1))
+            part = build(name, items, window=Window(y0, y1, x0, x1))
             np.testing.assert_array_equal(part.values, whole.values[..., y0:y1, x0:x1])
             np.testing.assert_array_equal(part.count, whole.count[..., y0:y1, x0:x1])
 
@@ -298,3 +329,37 @@ def test_a_scene_belongs_to_the_step_whose_half_open_interval_holds_it() -> None
     before_edge = replace(made_item({}, day=1, name="b"), datetime=axis.ends[0] - timedelta(microseconds=1))
     outside = replace(made_item({}, day=1, name="c"), datetime=axis.ends[1])
     assert items_by_step(axis, [at_edge, before_edge, outside]) == [[before_edge], [at_edge]]
+
+
+def test_what_cannot_be_a_covariance_is_no_data_or_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    c11, c22 = rng.gamma(4, 0.1, (2, 36, 36)).astype(np.float32)
+    c12 = 0.3 * np.sqrt(c11 * c22)
+    plain = CubeOptions(uri="unused", despeckle="none")
+
+    def scene(name: str, *planes: NDArray) -> Item:
+        bands = dict(zip(ASSET_BANDS["c2"], planes, strict=True))
+        return write_scene(tmp_path / name, "c2", bands, day=1, name=name)
+
+    hole = c12.copy()
+    hole[3, 4] = -9999
+    layer = build("c2", [scene("hole", c11, c22, hole, c12)], plain)
+    assert np.argwhere(layer.count[0] == 0).tolist() == [[3, 4]] and np.isnan(layer.values[0, :, 3, 4]).all()
+    with pytest.raises(TileError, match=r"odd: \|C12\|\^2 is larger than C11 C22 in most pixels.*their scale"):
+        build("c2", [scene("odd", c11, c22, c12, np.full_like(c12, 5))], plain)
+    with pytest.raises(TileError, match="looks like decibels"):
+        build("c2", [scene("db", -10 * c11, c22, c12, c12)], plain)
+
+
+def test_power_that_is_infinite_is_no_data(tmp_path: Path) -> None:
+    vv = np.ones((36, 36), np.float32)
+    vv[5, 6] = np.inf
+    item = write_scene(tmp_path / "inf", "radar", {"vv": vv, "vh": np.ones_like(vv)}, day=1)
+    layer = build("radar", [item], CubeOptions(uri="unused", despeckle="none"))
+    assert np.argwhere(layer.count[0] == 0).tolist() == [[5, 6]]
+
+
+def test_a_band_of_another_type_is_told_with_its_scene(tmp_path: Path) -> None:
+    bands = {band: values.astype(np.int32) for band, values in draw(1).items()}
+    with pytest.raises(TileError, match=r"item wide, asset blue: dn is int32"):
+        build("optical", [write_scene(tmp_path / "wide", "optical", bands, day=1, name="wide", scale=1e-4)])

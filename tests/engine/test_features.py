@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from engine.features import derive, layers_needed
 from engine.models import Recipe
 from engine.types import FEATURE_BANDS, SENSOR_BANDS, FeatureBlock, Layer
+from kernels.fused import INDEX_BANDS
+from kernels.scaling import decode_reflectance
+from kernels.smooth import whittaker
 
 SHAPE = (9, 11)
 ALL = tuple(FEATURE_BANDS)
@@ -154,3 +157,27 @@ def test_a_recipe_asks_only_for_the_layers_behind_its_features() -> None:
     assert layers_needed(ALL) == ("optical", "radar", "thermal", "c2")
     for features in (("vv",), ("lst", "ndvi"), ALL):
         assert Recipe(features=features, steps=3).layers == layers_needed(features)
+
+
+def test_series_are_smoothed_up_to_the_cut_off_and_one_observation_is_held() -> None:
+    block = made_block()
+    for layer in block.values():
+        layer.values[:, :, 0, 0] = 0 if layer.values.dtype == np.uint16 else np.nan
+        layer.values[3, :, 0, 0] = 2000
+    recipe = Recipe(features=("red", "vv"), steps=8, fill="whittaker", smoothing=5.0)
+    got = derive(block, recipe).x
+    later = {name: Layer(layer.values.copy(), layer.count) for name, layer in block.items()}
+    for layer in later.values():
+        layer.values[8:] = 7
+    np.testing.assert_array_equal(derive(later, recipe).x, got)
+    red = decode_reflectance(block["optical"].values[:8, SENSOR_BANDS["optical"].index("red")])
+    want = whittaker(red.reshape(8, -1), 5.0).reshape(red.shape)
+    many = (~np.isnan(red)).sum(axis=0) >= 2
+    np.testing.assert_array_equal(got[:, 0, many], want[:, many])
+    np.testing.assert_allclose(got[:, 0, 0, 0], 0.1, rtol=1e-6)
+
+
+def test_the_kernels_and_the_features_make_an_index_of_the_same_bands():
+    for name, bands in INDEX_BANDS.items():
+        assert FEATURE_BANDS.get(name, bands) == bands
+    assert {"ndvi", "evi", "gcvi", "lswi", "rvi"} <= set(INDEX_BANDS) & set(FEATURE_BANDS)

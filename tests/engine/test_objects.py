@@ -161,3 +161,16 @@ def test_a_files_digest_changes_when_the_file_does_and_a_missing_file_is_refused
     assert file_digest(str(path)) != first
     with pytest.raises(InputError, match="check the uri"):
         file_digest(str(tmp_path / "gone"))
+
+
+def test_what_a_put_cut_short_left_on_a_disk_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    objects = Objects(str(tmp_path / "map"))
+    objects.put("tiles/a/item.json", b"1")
+    objects.put("_tilth/lease.json", b"2")
+    for name in ("tiles/a/item.json#1", "collection.json#23", "_tilth/lease.json#4", "tiles/a/notes #5 of mine.txt"):
+        (tmp_path / "map" / name).write_bytes(b"half")
+    objects.sweep()
+    left = {path.relative_to(tmp_path / "map").as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"tiles/a/item.json", "_tilth/lease.json", "_tilth/lease.json#4", "tiles/a/notes #5 of mine.txt"}
+    Objects(str(tmp_path / "none")).sweep()
+    assert not (tmp_path / "none").exists()

@@ -164,9 +164,9 @@ def test_a_layer_without_scenes_is_refused() -> None:
 def test_a_tile_too_large_for_memory_is_refused_with_one_that_fits() -> None:
     plan = plan_of(area_m(5000, 5000), scattered(9), tile_px=4096)
     with pytest.raises(SpecError, match=r"grid\.tile_px: 4096 px: one tile needs about .* GB.*use tile_px") as told:
-        refuse_too_large(plan, 500_000_000, features=13, steps=6)
+        refuse_too_large(plan, 500_000_000, 8, features=13, steps=6)
     fitting = int(told.value.remedy.split("tile_px ")[1].split(",")[0])
-    refuse_too_large(plan_of(area_m(5000, 5000), scattered(9), tile_px=fitting), 500_000_000, features=13, steps=6)
+    refuse_too_large(plan_of(area_m(5000, 5000), scattered(9), tile_px=fitting), 500_000_000, 8, features=13, steps=6)
 
 
 def test_projected_bytes_grow_with_tiles_and_items() -> None:

@@ -123,7 +123,7 @@ def test_the_suggested_micro_batch_is_a_power_of_two_within_memory() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_on_a_gpu_too_a_pixel_does_not_depend_on_its_place() -> None:
     from engine.models.package import open_model
-    from engine.models.tempcnn import to_bytes
+    from engine.models.series import to_bytes
     from tests.engine.made_models import made_network
 
     weights = to_bytes(made_network())

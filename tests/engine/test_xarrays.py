@@ -13,6 +13,7 @@ from engine.xarrays import apply
 from kernels.indices import evi, ndvi
 from kernels.polarimetry import m_chi
 from kernels.smooth import fill_linear, whittaker
+from kernels.speckle import refined_lee, refined_lee_c2
 
 
 def made(steps: int = 5, seed: int = 1) -> xr.DataArray:
@@ -76,3 +77,17 @@ def test_what_does_not_fit_is_refused() -> None:
         apply(ndvi, nir, nir.assign_coords(y=nir.y + 5))
     with pytest.raises(ValueError, match="expected float32"):
         apply(ndvi, nir, nir.astype(np.float64))
+
+
+def test_a_kernel_that_looks_at_neighbours_sees_them_beyond_its_chunk() -> None:
+    rng = np.random.default_rng(5)
+    planes = [xr.DataArray(rng.gamma(4, 1, (40, 31)).astype(np.float32), dims=("y", "x")) for _ in range(2)]
+    c2 = [*planes, 0.1 * planes[0], 0.1 * planes[1]]
+    cut = [plane.chunk({"y": 7, "x": 11}) for plane in c2]
+    one = apply(refined_lee, cut[0], halo={"y": 3, "x": 3})
+    assert isinstance(one.data, da.Array) and one.dims == ("y", "x")
+    np.testing.assert_array_equal(one.values, refined_lee(c2[0].values))
+    np.testing.assert_array_equal(apply(refined_lee, c2[0], halo={"y": 3, "x": 3}).values, one.values)
+    four = apply(refined_lee_c2, *cut, halo={"y": 3, "x": 3}, outputs=4)
+    for found, wanted in zip(four, refined_lee_c2(*(plane.values for plane in c2)), strict=True):
+        np.testing.assert_array_equal(found.values, wanted)

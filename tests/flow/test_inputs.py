@@ -56,6 +56,7 @@ def test_parcels_train_the_model_and_holes_and_the_mask_are_left_empty(country: 
     report = job.report()
     assert report["model"]["accuracy"]["kappa"] > 0.3
     assert report["area_km2_mapped"] == round(int(wanted.sum()) * 1e-4, 6)
+    assert report["area_km2_without_data"] == 0, "where data lack is not where nothing was asked for"
 
 
 def test_as_of_uses_nothing_observed_after_that_day(finished: Job, archive: Archive, tmp_path: Path) -> None:

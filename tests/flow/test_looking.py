@@ -31,6 +31,15 @@ def test_plan_knows_what_is_built_and_how_many_steps_as_of_leaves(finished: Job)
     assert facts["seconds"]["cube"] == 0
 
 
+def test_a_sample_builds_tiles_of_the_cube_and_tells_the_time_by_them(finished: Job, tmp_path: Path) -> None:
+    job = finished.at(tmp_path / "place", folder=tmp_path / "spec")
+    for sample, built, told in ((3, 3, "3 sampled"), (3, 4, "1 sampled"), (1, 4, "nothing is left to sample")):
+        facts = json.loads(tilth("plan", job.yaml, "--sample", str(sample), "--json").out)
+        assert facts["cube_tiles_done"] == built and told in facts["assumed"]["rates"]
+        assert 1e-4 < facts["assumed"]["seconds_per_asset_read"] < 1, "tiles that were there are not timed"
+    assert len(job.records("cube")) == 4 and job.records("map") == {}
+
+
 def test_another_grid_than_the_cubes_is_refused_before_anything_starts(finished: Job, tmp_path: Path) -> None:
     job = finished.copied_to(tmp_path).with_({"grid.tile_px": 28})
     for words in (["plan"], ["submit", "--dry-run"], ["submit"]):
