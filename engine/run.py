@@ -92,8 +92,9 @@ def stream(
     tick: Callable[[Progress], None],
     proven: bool = False,
 ) -> None:
-    """Run every task to a record. ``stop`` is asked about once a second: an error it returns drains the loop (nothing
-    new is started, what is under way is committed) and is then raised. ``tick`` is told of progress as often.
+    """Run every task to a record. ``stop`` is asked before anything is started: an error it returns drains the loop
+    (nothing new is started, what is under way is committed) and is then raised. ``tick`` is told of progress about
+    once a second.
     ``proven``: tiles of this stage are done already, so that the first ones now failing alike tell nothing of the
     job, and its micro-batch is settled.
     """
@@ -103,9 +104,9 @@ def stream(
     while loop.unfinished() and not (ending and not loop.in_flight):
         if time.monotonic() >= next_tick:
             next_tick = time.monotonic() + _TICK_S
-            ending = ending or stop()
             progress.trouble = executor.slow_start() or progress.trouble
             tick(progress)
+        ending = ending or stop()
         if not ending:
             loop.fill()
         for outcome in executor.wait(_TICK_S if loop.in_flight else 0.05):

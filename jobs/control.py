@@ -32,6 +32,7 @@ from jobs.pinned import (
 from jobs.spec import Spec, load_spec
 
 _PROGRESS_EVERY_S = 2.0
+_LOOK_EVERY_S = 1.0  # into the object store, for a wish to cancel
 
 
 def resolve_run(run: str) -> Spec:
@@ -53,6 +54,7 @@ def drive(
     """Run the plan in this process as its driver, up to the stage ``last``; Ctrl-C drains. ``fresh``: pin it first."""
     output = Objects(spec.output.uri)
     asked = threading.Event()
+    looked = [0.0]
     began = time.time()
     before_s = 0.0 if fresh else seconds_spent(output)
     written = [0.0]
@@ -64,7 +66,11 @@ def drive(
             write_progress(output, progress_state(progress, before_s + time.time() - began))
 
     def stop() -> TilthError | None:
-        if asked.is_set() or is_cancelled(output):
+        if time.monotonic() - looked[0] >= _LOOK_EVERY_S:
+            looked[0] = time.monotonic()
+            if is_cancelled(output):
+                asked.set()
+        if asked.is_set():
             return Cancelled("stopped as asked", remedy=f"tilth resume {spec.output.uri}")
         return over_budget(spec, before_s + time.time() - began)
 

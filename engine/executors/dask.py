@@ -35,6 +35,7 @@ _COUNT_EVERY_S = 1.0
 _QUIET_S = 60.0
 _REACH_S = 2.0
 _PATIENCE = "20s"
+_STARTS = 3
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.worker.memory.terminate": False,  # memory is bounded by bytes in flight, not by killing
@@ -72,10 +73,7 @@ class DaskExecutor:
         self._cluster = None
         try:
             if address is None:
-                self._cluster = LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1",
-                    memory_limit=None, silence_logs=logging.CRITICAL,
-                )  # fmt: skip
+                self._cluster = _own_cluster(workers)
             self._client = Client(self._cluster or address, timeout=_PATIENCE, set_as_default=False)
             if self._cluster is not None:
                 self._client.register_plugin(_OfThisRun())
@@ -144,6 +142,23 @@ class DaskExecutor:
         if self._cluster is not None:
             self._cluster.close()
         self._settings.__exit__(None, None, None)
+
+
+def _own_cluster(workers: int) -> LocalCluster:
+    """Workers on this machine; started anew where one of them died while it started: its nanny lets go of it then."""
+    for _ in range(_STARTS):
+        try:
+            return LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1",
+                memory_limit=None, silence_logs=logging.CRITICAL,
+            )  # fmt: skip
+        except RuntimeError as error:
+            last = error
+    raise InfrastructureError(
+        f"Dask's workers died {_STARTS} times while they started: {last}",
+        place="cube stage",
+        remedy="look for what ends processes on this machine (memory, limits), then resume",
+    ) from last
 
 
 def _result(future: Any) -> Record | Failure:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 
 import engine.executors.ray
-from engine.errors import Cancelled, InputError, TilthError
+from engine.errors import Cancelled, InfrastructureError, InputError, TilthError
 from engine.executors import Executor
 from engine.executors.dask import DaskExecutor
 from engine.executors.ray import RayExecutor
@@ -20,6 +22,7 @@ from engine.objects import Objects
 from engine.run import Limits, Progress, stream
 from engine.work import Work
 from tests.chaos.deadly import BrokenWork, DeadlyWork, chores
+from tests.chaos.runs import command_of
 from tests.servers.process import wait_until
 
 WORKERS = 2
@@ -59,6 +62,28 @@ def streamed(
     return progress
 
 
+@contextmanager
+def killing_newborn_workers(count: int) -> Iterator[None]:
+    """SIGKILL, as soon as they are seen, for the first ``count`` of the worker processes that Dask starts here."""
+    done, killed = threading.Event(), list[psutil.Process]()
+
+    def watch() -> None:
+        while not done.wait(0.02) and len(killed) < count:
+            for child in psutil.Process().children(recursive=True):
+                if child not in killed and len(killed) < count and "spawn_main" in command_of(child):
+                    child.kill()
+                    killed.append(child)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    assert killed
+
+
 @pytest.mark.parametrize("pool", [on_dask, on_ray])
 @pytest.mark.usefixtures("local_ray")
 def test_a_tile_that_kills_its_worker_is_quarantined_after_three_deaths_and_all_others_are_written(
@@ -75,6 +100,13 @@ def test_a_tile_that_kills_its_worker_is_quarantined_after_three_deaths_and_all_
     begun = Counter(path.name.split(".")[0] for path in (tmp_path / "begun").iterdir())
     assert begun[deadly] == 3
     assert (progress.written, progress.quarantined) == (11, 1)
+
+
+def test_a_dask_worker_killed_at_its_birth_is_started_anew_and_those_that_never_live_are_told(tmp_path: Path) -> None:
+    with killing_newborn_workers(1):
+        assert streamed(on_dask(DeadlyWork(str(tmp_path), "none")), tmp_path, 2).written == 2
+    with killing_newborn_workers(1000), pytest.raises(InfrastructureError, match="died 3 times while they started"):
+        on_dask(DeadlyWork(str(tmp_path), "none"))
 
 
 @pytest.mark.usefixtures("local_ray")
