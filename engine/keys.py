@@ -15,7 +15,7 @@ from engine.ledger import Record
 from engine.models import Card
 from engine.output import OUTPUT_VERSION, OutputOptions
 from engine.plan import Plan
-from engine.types import Tile, digest
+from engine.types import Grid, Tile, digest
 
 
 def map_keys(
@@ -39,16 +39,31 @@ def map_keys(
          list(output.products), output.profile.model_dump(), mask_identity(mask), stated]
     )  # fmt: skip
     layers = layers_needed(card.recipe.features)
-    boxes = shapely.box(*np.array([plan.grid.bounds(tile.core) for tile in plan.tiles], float).reshape(-1, 4).T)
+    reached = [plan.grid.bounds(tile.core.padded(card.halo)) for tile in plan.tiles]
+    boxes = shapely.box(*np.array(reached, float).reshape(-1, 4).T)
     shapely.prepare(plan.area)
     whole = shapely.contains(plan.area, boxes)
     for tile, box, inside in zip(plan.tiles, boxes, whole, strict=True):
         record = cube_records.get(tile.id)
-        sums = record.body.get("checksums", {}) if record else {}
+        sums = shards_around(plan.grid, tile, card.halo, cube_records)
         mine = {key: value for key, value in sums.items() if key.split("/")[0].removesuffix("_count") in layers}
         part = "whole" if inside else shapely.to_wkb(shapely.normalize(plan.area & box), hex=True)
         state = record.state if record else "missing"
         yield tile, digest([common, list(plan.grid.bounds(tile.core)), mine, part, state])
+
+
+def shards_around(grid: Grid, tile: Tile, halo: int, cube_records: Mapping[str, Record]) -> dict[str, str]:
+    """Object key -> SHA-256 of the tile's zarr shards and, with a halo, of the tiles it reaches into; empty where the
+    tile itself has none."""
+    own = _checksums(cube_records.get(tile.id))
+    if not own or not halo:
+        return own
+    near = [_checksums(cube_records.get(other.id)) for other in grid.tiles_in(tile.core.padded(halo))]
+    return {key: value for sums in near for key, value in sums.items()}
+
+
+def _checksums(record: Record | None) -> dict[str, str]:
+    return dict(record.body.get("checksums", {})) if record and record.state == "written" else {}
 
 
 def tile_facts(plan: Plan, stated: Mapping[str, Any]) -> Callable[[Tile], dict[str, Any]]:

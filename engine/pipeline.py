@@ -8,7 +8,7 @@ cluster run the same lines: nothing here knows Ray, Dask's scheduler or torch.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from engine.cube import CubeOptions, Reader, build_layer, items_by_step, step_keys
 from engine.errors import TileError
-from engine.features import derive, layers_needed
+from engine.features import cut, derive, hide, layers_needed
 from engine.ground import Ground
 from engine.models.card import Card
 from engine.objects import Objects
 from engine.output import NODATA, OutputOptions, cog_files, stac_item
-from engine.store import CubeLayout, checksum, decode_layer, encode_layer
-from engine.types import ClassMap, CubeBlock, FeatureBlock, Item, Layer, Tile, digest, dump_json
+from engine.store import CubeLayout, checksum, decode_layer, decode_window, encode_layer
+from engine.types import PORTION_BYTES, ClassMap, CubeBlock, Item, Layer, Tile, digest, dump_json
 
 Classify = Callable[[NDArray[np.float32]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-"""(n, t, f) float32 -> class index (n,) uint8 and confidence (n,) uint8."""
+"""(n, t, f) or (n, t, f, s, s) float32 -> class index (n,) uint8 and confidence (n,) uint8."""
 
 _STRIP_PX = 65536
 
@@ -46,7 +46,8 @@ class CubeTask:
 
 @dataclass(frozen=True, slots=True)
 class MapTask:
-    """What a worker needs to know to map one tile. ``checksums``: cube object key -> SHA-256; empty: off the mask."""
+    """What a worker needs to know to map one tile. ``checksums``: cube object key -> SHA-256, of the tile and, for a
+    model that looks at neighbours, of the tiles around it; empty: off the mask."""
 
     tile: Tile
     key: str
@@ -88,33 +89,38 @@ def build_tile(
 
 
 def load_block(task: MapTask, layout: CubeLayout, card: Card, cube: Objects) -> CubeBlock:
-    """The tile's cube block, as far as the card's recipe asks, each zarr shard checked against the ledger."""
+    """The tile's cube block with the model's halo, as far as the card's recipe asks, each zarr shard checked against
+    the ledger."""
+    window = task.tile.core.padded(card.halo)
     layers = layers_needed(card.recipe.features)
-    return {name: decode_layer(cube, layout, task.tile, name, task.checksums, card.recipe.steps) for name in layers}
+    return {name: decode_window(cube, layout, window, name, task.checksums, card.recipe.steps) for name in layers}
 
 
 def map_tile(task: MapTask, block: CubeBlock, card: Card, classify: Classify, ground: Ground) -> ClassMap:
     """Cube block -> class and confidence of every pixel of the tile's core, no data off the ground asked for.
 
     Works in strips of rows, so that features never exist for the whole tile; a pixel's result does not depend on the
-    strip it falls in. Raises TileError for a tile in which nothing was ever seen.
+    strip it falls in. A model that looks at neighbours sees nothing of what lies off the ground: whether the cube holds
+    it depends on the tiling. Raises TileError for a tile in which nothing was ever seen.
     """
-    shape = task.tile.core.shape
-    inside = ground.inside(task.tile.core)
+    shape, halo = task.tile.core.shape, card.halo
+    around = ground.inside(task.tile.core.padded(halo))
+    inside = _core(around, halo)
     unseen = np.full(shape, NODATA, np.uint8)
     classes = ClassMap(unseen, unseen.copy(), int(inside.sum()))
     seen = False
-    rows = max(1, _STRIP_PX // shape[1])
-    for y0 in range(0, shape[0], rows):
-        strip = slice(y0, y0 + rows)
+    height = max(1, _STRIP_PX // shape[1])
+    for y0 in range(0, shape[0], height):
+        strip, reach = slice(y0, y0 + height), slice(y0, y0 + height + 2 * halo)
         if not inside[strip].any():
             continue
-        features = derive({name: _rows(layer, strip) for name, layer in block.items()}, card.recipe)
-        chosen = features.valid & inside[strip]
-        if not chosen.any():
-            continue
-        seen = True
-        classes.class_index[strip][chosen], classes.confidence[strip][chosen] = classify(pixels(features, chosen))
+        features = derive({name: _rows(layer, reach) for name, layer in block.items()}, card.recipe)
+        features = hide(features, ~around[reach]) if halo else features
+        rows, cols = np.nonzero(_core(features.valid, halo) & inside[strip])
+        seen = seen or len(rows) > 0
+        for some in _portions(len(rows), card):
+            answer = classify(cut(features, rows[some], cols[some], halo))
+            classes.class_index[y0 + rows[some], cols[some]], classes.confidence[y0 + rows[some], cols[some]] = answer
     if inside.any() and not seen:
         raise TileError(
             f"not one clear observation in {card.recipe.steps} steps",
@@ -144,11 +150,6 @@ def publish_tile(
     }
 
 
-def pixels(features: FeatureBlock, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The chosen pixels' series, (n, t, f) float32, row by row."""
-    return np.ascontiguousarray(features.x[:, :, chosen].transpose(2, 0, 1))
-
-
 def _held_steps(task: CubeTask, layout: CubeLayout, name: str, keys: Sequence[str], cube: Objects) -> dict[int, Layer]:
     """The steps that the cube already holds under the same key."""
     old = task.previous.get("steps", {}).get(name, [])
@@ -164,6 +165,18 @@ def _held_steps(task: CubeTask, layout: CubeLayout, name: str, keys: Sequence[st
 
 def _joined(steps: Sequence[Layer]) -> Layer:
     return Layer(np.concatenate([s.values for s in steps]), np.concatenate([s.count for s in steps]))
+
+
+def _core(padded: NDArray[np.bool_], halo: int) -> NDArray[np.bool_]:
+    """(y, x) without its outermost ``halo`` pixels."""
+    return padded[halo : padded.shape[0] - halo, halo : padded.shape[1] - halo]
+
+
+def _portions(count: int, card: Card) -> Iterator[slice]:
+    """So many pixels cut into portions whose input is a bounded number of bytes."""
+    recipe = card.recipe
+    most = max(1, PORTION_BYTES // (4 * recipe.steps * len(recipe.features) * card.patch**2))
+    return (slice(start, start + most) for start in range(0, count, most))
 
 
 def _rows(layer: Layer, rows: slice) -> Layer:

@@ -20,7 +20,7 @@ from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, tiles_of
 from engine.ground import MaskOptions, mask_identity
 from engine.steps import SeasonOptions, acquisition_axis, regular_axis
-from engine.types import SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
+from engine.types import PORTION_BYTES, SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
 
 _NEAR_PX = 30
 """Items this many pixels beyond a tile are its items too: the speckle window reaches over the edge."""
@@ -106,12 +106,15 @@ class Plan:
         at_work = threads * (5 * 2 * 3 + 4 + 8 * 2)
         return self.grid.tile_px**2 * (2 * layers + at_work)
 
-    def map_memory_bytes(self, features: int, steps: int) -> int:
-        """Projected peak of mapping one tile: its cube block, one strip's features three times, outputs."""
-        side = self.grid.tile_px**2
+    def map_memory_bytes(self, features: int, steps: int, halo: int = 0) -> int:
+        """Projected peak of mapping one tile: its cube block, one strip's features three times, outputs; with a halo
+        the strip's halo and the squares cut from it."""
+        side = (self.grid.tile_px + 2 * halo) ** 2
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
-        strip = min(side, max(65536, self.grid.tile_px)) * steps * features * 4 * 3
-        return 2 * side * layers + strip + 8 * side
+        strip_px = min(side, max(65536, self.grid.tile_px) + 2 * halo * self.grid.tile_px)
+        series = steps * features * 4
+        squares = min(PORTION_BYTES, strip_px * series * (2 * halo + 1) ** 2) if halo else 0
+        return 2 * side * layers + 3 * (strip_px * series + squares) + 8 * side
 
     def read_bytes(self) -> int:
         """Projected bytes of scenes to read, undecoded."""
@@ -174,9 +177,18 @@ def make_plan(
     return Plan(grid, projected, tiles, tuple(items), axes, told, tuple(left_out), starts, links, identity)
 
 
-def refuse_too_large(plan: Plan, bytes_in_flight: int, threads: int, features: int, steps: int) -> None:
-    """SpecError where one tile alone needs more memory than may be in flight."""
-    need = max(plan.cube_memory_bytes(threads), plan.map_memory_bytes(features, steps))
+def refuse_too_large(
+    plan: Plan, bytes_in_flight: int, threads: int, *, features: int, steps: int, halo: int = 0
+) -> None:
+    """SpecError where one tile alone needs more memory than may be in flight, or is smaller than the model's halo."""
+    if halo > plan.grid.tile_px:
+        raise SpecError(
+            f"{plan.grid.tile_px} px",
+            expected=f"{halo} or more: the model looks that far beyond the pixel it classifies",
+            place="grid.tile_px",
+            remedy="use larger tiles",
+        )
+    need = max(plan.cube_memory_bytes(threads), plan.map_memory_bytes(features, steps, halo))
     if need <= bytes_in_flight:
         return
     fits = plan.grid.tile_px

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import fsspec
@@ -20,9 +20,9 @@ from rasterio.features import rasterize
 from engine.errors import InputError
 from engine.ground import read_raster
 from engine.objects import absolute, file_digest
-from engine.types import FeatureBlock, Grid, Options, Samples, Window
+from engine.types import Grid, Options, Samples, Window
 
-_MOST_PER_TILE = 20_000
+MOST_PER_TILE = 20_000
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
 
 
@@ -94,26 +94,21 @@ class Labels:
         return codes, np.concatenate([[0], near["block"].to_numpy(np.int64)])[which]
 
 
-def take(
-    features: FeatureBlock, codes: NDArray[np.int32], block: NDArray[np.int64], window: Window, seed: int
-) -> Samples:
-    """The labelled, seen pixels of one tile, at most 20,000, drawn by a seed of the tile's own."""
-    rows, cols = np.nonzero((codes != 0) & features.valid)
-    if len(rows) > _MOST_PER_TILE:
-        drawn = np.random.default_rng([seed, window.y0, window.x0]).choice(len(rows), _MOST_PER_TILE, replace=False)
+def draw(
+    usable: NDArray[np.bool_], window: Window, seed: int, most: int = MOST_PER_TILE
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of one tile's usable pixels, at most so many, drawn by a seed of the tile's own."""
+    rows, cols = np.nonzero(usable)
+    if len(rows) > most:
+        drawn = np.random.default_rng([seed, window.y0, window.x0]).choice(len(rows), most, replace=False)
         rows, cols = rows[np.sort(drawn)], cols[np.sort(drawn)]
-    return Samples(
-        x=np.ascontiguousarray(features.x[:, :, rows, cols].transpose(2, 0, 1)),
-        y=codes[rows, cols],
-        block=block[rows, cols],
-        row=(rows + window.y0).astype(np.int32),
-        col=(cols + window.x0).astype(np.int32),
-    )
+    return rows, cols
 
 
 def joined(parts: list[Samples]) -> Samples:
     """One table of several."""
-    return Samples(*(np.concatenate([getattr(part, name) for part in parts]) for name in Samples.__slots__))
+    columns = {name: [getattr(part, name) for part in parts] for name in Samples.__slots__}
+    return replace(parts[0], **{name: np.concatenate(of) for name, of in columns.items() if of[0] is not None})
 
 
 def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:

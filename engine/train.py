@@ -9,20 +9,25 @@ from typing import Any
 
 import numpy as np
 import shapely
+from numpy.lib.stride_tricks import sliding_window_view
 from pyproj import Transformer
 
 from engine.errors import InputError
-from engine.features import FEATURES_VERSION, derive, layers_needed
+from engine.features import FEATURES_VERSION, cut, derive, hide, layers_needed
 from engine.ground import Ground
+from engine.keys import shards_around
 from engine.ledger import Record
 from engine.models import Domain, Recipe, read_card, write_model
 from engine.objects import Objects, absolute, file_digest
 from engine.plan import Plan
-from engine.samples import LabelOptions, Labels, joined, legend_of, take
-from engine.store import CubeLayout, decode_layer
+from engine.samples import MOST_PER_TILE, LabelOptions, Labels, draw, joined, legend_of
+from engine.store import CubeLayout, decode_window
 from engine.training import TrainOptions, fit
 from engine.training.fit import TRAINING_VERSION
-from engine.types import Samples, digest
+from engine.types import Samples, Tile, digest
+
+_MOST_BYTES = 2 << 30
+"""Of the squares of pixels that models with patches are trained on."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +79,11 @@ def train(request: TrainRequest, progress: Callable[..., None] | None = None) ->
 
 def collect(request: TrainRequest) -> Samples:
     """Labelled pixels of every tile whose cube is there; InputError where labels and cube do not meet."""
-    plan, cube = request.plan, Objects(request.cube_uri)
+    plan = request.plan
     labels = Labels(request.labels, plan.grid, request.options.block_m)
     ground = Ground(plan.grid, plan.area, None)
-    parts = []
-    for tile in plan.tiles:
-        record = request.records.get(tile.id)
-        if record is None or record.state != "written" or record.body.get("empty"):
-            continue
-        codes, block = labels.read(tile.core)
-        codes[~ground.inside(tile.core)] = 0
-        if not codes.any():
-            continue
-        layers = {
-            name: decode_layer(cube, request.layout, tile, name, record.body["checksums"], request.recipe.steps)
-            for name in layers_needed(request.recipe.features)
-        }
-        parts.append(take(derive(layers, request.recipe), codes, block, tile.core, request.options.seed))
+    found = [_samples_of(request, tile, labels, ground) for tile in plan.tiles]
+    parts = [part for part in found if part]
     if not parts or not sum(len(part.y) for part in parts):
         raise InputError(
             "not one labelled pixel lies on a cube tile",
@@ -99,6 +92,46 @@ def collect(request: TrainRequest) -> Samples:
             remedy="check the labels' CRS and extent, labels.ignore and the area",
         )
     return joined(parts)
+
+
+def _samples_of(request: TrainRequest, tile: Tile, labels: Labels, ground: Ground) -> Samples | None:
+    """The labelled, seen pixels of one tile; None where it has none."""
+    halo, recipe = request.options.halo, request.recipe
+    window = tile.core.padded(halo)
+    sums = shards_around(request.plan.grid, tile, halo, request.records)
+    if not sums:
+        return None
+    inside = ground.inside(window)
+    codes, block = labels.read(window)
+    codes[~inside] = 0
+    core = tile.core.within(window)
+    if not codes[core].any():
+        return None
+    cube = Objects(request.cube_uri)
+    layers = {
+        name: decode_window(cube, request.layout, window, name, sums, recipe.steps)
+        for name in layers_needed(recipe.features)
+    }
+    features = derive(layers, recipe)
+    features = hide(features, ~inside) if halo else features
+    usable = (codes[core] != 0) & features.valid[core]
+    rows, cols = draw(usable, tile.core, request.options.seed, _most_per_tile(request))
+    squares = sliding_window_view(np.where(codes != 0, block, 0), (2 * halo + 1, 2 * halo + 1)) if halo else None
+    return Samples(
+        x=cut(features, rows, cols, halo),
+        y=codes[core][rows, cols],
+        block=block[core][rows, cols],
+        row=(rows + tile.core.y0).astype(np.int32),
+        col=(cols + tile.core.x0).astype(np.int32),
+        near=None if squares is None else squares[rows, cols].reshape(len(rows), -1),
+    )
+
+
+def _most_per_tile(request: TrainRequest) -> int:
+    """Samples a tile may give: with squares of pixels so many that all tiles' fit into ``_MOST_BYTES``."""
+    recipe, side = request.recipe, 2 * request.options.halo + 1
+    each = 4 * recipe.steps * len(recipe.features) * side**2
+    return MOST_PER_TILE if side == 1 else max(1, min(MOST_PER_TILE, _MOST_BYTES // each // len(request.plan.tiles)))
 
 
 def outline(plan: Plan) -> dict[str, Any]:

@@ -42,6 +42,10 @@ FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
 """Every feature a recipe may name, and the bands it is made of (an index: in the order its kernel takes them)."""
 
 
+PORTION_BYTES = 1 << 28
+"""So much model input is cut from a tile at once."""
+
+
 def sensor_of(layer: str) -> str:
     """The sensor group whose items a layer is made of."""
     return "radar" if layer == "radar_acquisitions" else layer
@@ -81,6 +85,14 @@ class Window(NamedTuple):
         """The window grown by ``halo`` pixels on every side."""
         return Window(self.y0 - halo, self.y1 + halo, self.x0 - halo, self.x1 + halo)
 
+    def shared(self, other: Window) -> Window:
+        """The window common to both; its shape is not positive where they do not meet."""
+        return Window(max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1))
+
+    def within(self, other: Window) -> tuple[slice, slice]:
+        """(rows, columns) of this window in an array that holds ``other``."""
+        return slice(self.y0 - other.y0, self.y1 - other.y0), slice(self.x0 - other.x0, self.x1 - other.x0)
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -117,6 +129,13 @@ class Grid:
             raise IndexError(f"tile ({row}, {col}) outside a grid of {self.tile_rows} x {self.tile_cols} tiles")
         y0, x0 = row * self.tile_px, col * self.tile_px
         return Tile(row, col, Window(y0, min(y0 + self.tile_px, self.height), x0, min(x0 + self.tile_px, self.width)))
+
+    def tiles_in(self, window: Window) -> list[Tile]:
+        """The tiles whose cores share a pixel with ``window``, row by row; none of what lies beyond the grid."""
+        side = self.tile_px
+        rows = range(max(0, window.y0 // side), min(self.tile_rows, -(-window.y1 // side)))
+        cols = range(max(0, window.x0 // side), min(self.tile_cols, -(-window.x1 // side)))
+        return [self.tile(row, col) for row in rows for col in cols]
 
     def bounds(self, window: Window) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) of a window in the grid's CRS."""
@@ -237,8 +256,10 @@ class FeatureBlock:
 class Samples:
     """Labelled pixels for training.
 
-    x: (n, t, f) float32 as in FeatureBlock. y: (n,) int32 label codes of the legend. block: (n,) int64, spatial block
-    a sample lies in; blocks, never pixels, are dealt to train, validation and test. row, col: (n,) int32 grid pixel.
+    x: (n, t, f) float32 as in FeatureBlock; (n, t, f, s, s) with the square of pixels around each, for models that look
+    at neighbours. y: (n,) int32 label codes of the legend. block: (n,) int64, spatial block a sample lies in; blocks,
+    never pixels, are dealt to train, validation and test. row, col: (n,) int32 grid pixel. near, with squares
+    only: (n, m) int64, the blocks of labelled pixels that each touches, 0 = none.
     """
 
     x: NDArray[np.float32]
@@ -246,6 +267,7 @@ class Samples:
     block: NDArray[np.int64]
     row: NDArray[np.int32]
     col: NDArray[np.int32]
+    near: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

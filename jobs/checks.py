@@ -18,7 +18,8 @@ import numpy as np
 
 from engine.errors import InputError, SpecError
 from engine.grid import make_grid, read_area
-from engine.models import Card, read_card
+from engine.models import Card, Recipe, read_card
+from engine.models.card import Family
 from engine.objects import Objects, absolute
 from engine.plan import Plan, refuse_too_large
 from engine.samples import LabelOptions, is_raster, read_legend
@@ -55,9 +56,19 @@ def checked_plan(spec: Spec) -> Plan:
     """The plan, with what can be wrong with it found out before any worker starts."""
     plan = fresh_plan(spec)
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
-    recipe = spec.recipe() if spec.labels else checked_card(spec).recipe
-    refuse_too_large(plan, spec.byte_budget(), spec.cube.threads, len(recipe.features), recipe.steps)
+    recipe, _, halo = model_needs(spec)
+    refuse_too_large(
+        plan, spec.byte_budget(), spec.cube.threads, features=len(recipe.features), steps=recipe.steps, halo=halo
+    )
     return plan
+
+
+def model_needs(spec: Spec) -> tuple[Recipe, Family, int]:
+    """Recipe, family and halo of the model that will map: its card's, or those of the one to be trained."""
+    if spec.labels:
+        return spec.recipe(), spec.model.train.family, spec.model.train.halo
+    card = checked_card(spec)
+    return card.recipe, card.family, card.halo
 
 
 def checked_card(spec: Spec) -> Card:
@@ -71,13 +82,6 @@ def checked_card(spec: Spec) -> Card:
             expected=f"inputs.{', inputs.'.join(sorted(lacking))}",
             place=spec.model.uri,
             remedy="add the input, or use a model without it",
-        )
-    if card.halo:
-        raise InputError(
-            f"the model looks {card.halo} pixels beyond the one it classifies",
-            expected="a model of single pixels",
-            place=spec.model.uri,
-            remedy="models that look at neighbours are not streamed yet; use a TempCNN or a forest",
         )
     for name in ("steps", "step_days", "season_start"):
         if getattr(recipe, name) != getattr(mine, name):

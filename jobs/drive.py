@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.errors import MicroBatchTooLarge, TilthError
 from engine.executors import Executor
-from engine.keys import map_keys, tile_facts
+from engine.keys import map_keys, shards_around, tile_facts
 from engine.ledger import Lease, Ledger, Record
 from engine.models import Card, Domain, model_digest
 from engine.objects import Objects
@@ -191,9 +191,9 @@ class Drive:
     ) -> Iterator[MapTask]:
         """One task at a time: a country's would not fit into the driver."""
         facts = tile_facts(self.plan, {**stated(self.spec), "version": version("tilth"), "model": digest})
-        memory = self.plan.map_memory_bytes(len(card.recipe.features), card.recipe.steps)
+        memory = self.plan.map_memory_bytes(len(card.recipe.features), card.recipe.steps, card.halo)
         for tile, key in todo:
-            sums = built.latest[tile.id].body.get("checksums", {})
+            sums = shards_around(self.plan.grid, tile, card.halo, built.latest)
             yield MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory)
 
     def _say_where(self, device: str, ledger: Ledger) -> None:

@@ -16,7 +16,7 @@ from engine.plan import Plan
 from engine.samples import read_legend
 from engine.types import ASSET_BANDS
 from engine.work import cube_ledger
-from jobs.checks import checked_card, checked_plan
+from jobs.checks import checked_plan, model_needs
 from jobs.control import over_budget
 from jobs.drive import Drive
 from jobs.spec import Spec
@@ -58,8 +58,7 @@ def estimate(spec: Spec, sample: int) -> dict[str, Any]:
 def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, Any]:
     """The facts that ``tilth plan`` prints; ``--json`` keys are these."""
     rates = rates or Rates()
-    card = None if spec.labels else checked_card(spec)
-    recipe, family = (card.recipe, card.family) if card else (spec.recipe(), spec.model.train.family)
+    recipe, family, halo = model_needs(spec)
     todo = _missing(spec, plan)
     workers = spec.most_workers()
     seconds = _stage_seconds(spec, _part(plan, todo), plan, rates, family)
@@ -80,7 +79,7 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
         "items_per_tile": round(len(plan.links) / max(len(plan.tiles), 1), 1),
         "read_bytes": plan.read_bytes(),
         "write_bytes": plan.write_bytes(),
-        **_memory(spec, plan, recipe),
+        **_memory(spec, plan, recipe, halo),
         "workers": workers,
         "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
         "wall_hours": round(hours, 4),
@@ -96,10 +95,11 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
     }
 
 
-def _memory(spec: Spec, plan: Plan, recipe: Recipe) -> dict[str, int]:
+def _memory(spec: Spec, plan: Plan, recipe: Recipe, halo: int) -> dict[str, int]:
     """Projected peak of all processes: tiles under way, at most two a worker and as the byte budget lets, and the
     processes themselves."""
-    tile = max(plan.cube_memory_bytes(spec.cube.threads), plan.map_memory_bytes(len(recipe.features), recipe.steps))
+    mapped = plan.map_memory_bytes(len(recipe.features), recipe.steps, halo)
+    tile = max(plan.cube_memory_bytes(spec.cube.threads), mapped)
     at_once = max(1, min(2 * spec.most_workers(), len(plan.tiles), spec.byte_budget() // tile))
     processes = 1 + (0 if spec.compute.in_process else spec.most_workers())
     return {

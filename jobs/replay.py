@@ -17,7 +17,7 @@ from engine.pipeline import MapTask, map_tile
 from engine.plan import Plan
 from engine.predict import classify
 from engine.read import Patch, SceneReader
-from engine.types import Item, Layer, Tile, Window
+from engine.types import Item, Layer, Window
 from engine.work import LEDGER, cube_ledger
 from jobs import control
 from jobs.pinned import micro_batch, pinned_plan
@@ -35,8 +35,8 @@ def replay(run: str, name: str) -> None:
     for stage, objects in (("cube", cube_ledger(spec.cube.uri)), ("map", Objects(spec.output.uri).child(LEDGER))):
         record = Ledger(objects).load().latest.get(name)
         say(f"ledger, {stage}: " + (f"{record.state} {record.body.get('reason', '')}" if record else "no record"))
-    block = _cube_block(spec, plan, index)
     model = _timed("open model", lambda: load_model(spec.model.uri))
+    block = _cube_block(spec, plan, index, model.card.halo)
     batch = micro_batch(Objects(spec.output.uri), model_digest(spec.model.uri), model.card)
     task = MapTask(plan.tiles[index], "replay", 0, 0, {}, {})
     classes = _timed(
@@ -50,8 +50,8 @@ def replay(run: str, name: str) -> None:
         print(f"{names[int(value)]}: {count} px")
 
 
-def _cube_block(spec: Spec, plan: Plan, index: int) -> dict[str, Layer]:
-    tile: Tile = plan.tiles[index]
+def _cube_block(spec: Spec, plan: Plan, index: int, halo: int) -> dict[str, Layer]:
+    around = plan.tiles[index].core.padded(halo)
     scenes = SceneReader(plan.grid)
 
     def read(item: Item, band: str, window: Window, margin: int = 0) -> Patch | None:
@@ -65,7 +65,7 @@ def _cube_block(spec: Spec, plan: Plan, index: int) -> dict[str, Layer]:
     for layer, axis in plan.axes.items():
         steps = dict(enumerate(items_by_step(axis, plan.items_of(index)[layer])))
         say(f"{layer}: {sum(map(len, steps.values()))} items in {len(axis)} steps")
-        built = build_layer(layer, steps, tile.core, read, spec.cube, threads=1)
+        built = build_layer(layer, steps, around, read, spec.cube, threads=1)
         block[layer] = Layer(
             np.concatenate([built[i].values for i in range(len(axis))]),
             np.concatenate([built[i].count for i in range(len(axis))]),

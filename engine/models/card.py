@@ -6,6 +6,7 @@ Import freely: no torch and no scikit-learn behind it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,14 @@ from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options
 MAX_CLASSES = 255
 """Class indices are uint8 and 255 means no data."""
 
-Family = Literal["tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "forest"]
+Family = Literal[
+    "tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "forest",
+    "convstar3d", "convstar", "hybridsn", "cnn3d", "twobranch",
+]  # fmt: skip
+
+
+PATCHES: Mapping[str, int] = {"convstar3d": 11, "convstar": 11, "hybridsn": 11, "cnn3d": 11, "twobranch": 7}
+"""Families that look at the pixels around the one they classify: the side of that square in the papers."""
 
 
 class Recipe(Options):
@@ -101,6 +109,11 @@ class Card(Options):
     licence: Annotated[str, Field(min_length=1)] = "other"
     """SPDX identifier, or ``other``."""
 
+    @property
+    def patch(self) -> int:
+        """Side of the square of pixels the model looks at, odd; the one it classifies is in its middle."""
+        return 2 * self.halo + 1
+
     @model_validator(mode="after")
     def _consistent(self) -> Card:
         for name in ("lower", "upper", "fill"):
@@ -120,14 +133,17 @@ def normalise(x: NDArray[np.float32], card: Card) -> NDArray[np.float32]:
     ``(x - lower) / (upper - lower)`` clipped to [0, 1]; what is missing (NaN) becomes the feature's ``fill`` first.
     Purely element by element, so that a pixel's values do not depend on its neighbours.
 
-    x: (n, t, f) float32, physical units of the recipe's features, NaN = missing; any memory order; not changed.
-    Returns (n, t, f) float32, C-contiguous, no NaN. Raises InputError where t or f are not the recipe's.
+    x: (n, t, f) float32, with a halo (n, t, f, s, s), physical units of the recipe's features, NaN = missing; any
+    memory order; not changed. Returns the same shape, float32, C-contiguous, no NaN. Raises InputError where the shape
+    is not the card's.
     """
     recipe = card.recipe
-    if x.ndim != 3 or x.shape[1:] != (recipe.steps, len(recipe.features)):
+    square = (card.patch, card.patch) if card.halo else ()
+    if x.shape[1:] != (recipe.steps, len(recipe.features), *square):
+        names = ", ".join(recipe.features) + (f"; {card.patch} x {card.patch} px" if card.halo else "")
         raise InputError(
             f"model input of shape {x.shape}",
-            expected=f"(n, {recipe.steps} steps, {len(recipe.features)} features: {', '.join(recipe.features)})",
+            expected=f"(n, {recipe.steps} steps, {len(recipe.features)} features: {names})",
             place=f"model {card.name}",
             remedy="derive the features with this model's own recipe",
         )
@@ -138,15 +154,16 @@ def scale(
     x: NDArray[np.float32], lower: tuple[float, ...], upper: tuple[float, ...], fill: tuple[float, ...]
 ) -> NDArray[np.float32]:
     """The arithmetic of ``normalise``, for training, where the card does not exist yet."""
-    low = np.asarray(lower, np.float32)
-    factor = np.float32(1) / (np.asarray(upper, np.float32) - low)
+    square = (1,) * (x.ndim - 3)
+    low = np.asarray(lower, np.float32).reshape(-1, *square)
+    factor = np.float32(1) / (np.asarray(upper, np.float32).reshape(-1, *square) - low)
     out = np.empty(x.shape, np.float32)
     np.subtract(x, low, out=out)
     np.multiply(out, factor, out=out)
     np.clip(out, 0, 1, out=out)
     missing = np.isnan(out)
     if missing.any():
-        stand_in = np.clip((np.asarray(fill, np.float32) - low) * factor, 0, 1)
+        stand_in = np.clip((np.asarray(fill, np.float32).reshape(-1, *square) - low) * factor, 0, 1)
         np.copyto(out, stand_in, where=missing)
     return out
 

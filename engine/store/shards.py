@@ -14,7 +14,7 @@ from zarr.storage import MemoryStore
 from engine.errors import TileError
 from engine.objects import Objects
 from engine.store.layout import CubeArray, CubeLayout, arrays_of
-from engine.types import Layer, Tile
+from engine.types import Layer, Tile, Window
 
 
 def encode_layer(layout: CubeLayout, tile: Tile, name: str, layer: Layer) -> dict[str, bytes]:
@@ -40,6 +40,31 @@ def decode_layer(
         for array in arrays_of(layout, name)
         for key in (array.key(tile.row, tile.col),)
     )
+    return Layer(values, count)
+
+
+def decode_window(
+    objects: Objects,
+    layout: CubeLayout,
+    window: Window,
+    name: str,
+    checksums: Mapping[str, str],
+    steps: int | None = None,
+) -> Layer:
+    """Any window of one layer, put together from the tiles it meets, its ``steps`` leading steps (None: all).
+
+    No data where a tile has no shard among ``checksums``, and beyond the grid. Errors as ``decode_layer``.
+    """
+    arrays = arrays_of(layout, name)
+    length = min(steps or len(layout.axes[name]), len(layout.axes[name]))
+    values, count = (np.full((length, *array.shape[1:-2], *window.shape), array.fill, array.dtype) for array in arrays)
+    for tile in layout.grid.tiles_in(window):
+        if arrays[0].key(tile.row, tile.col) not in checksums:
+            continue
+        held = decode_layer(objects, layout, tile, name, checksums, steps)
+        part = tile.core.shared(window)
+        here, there = (..., *part.within(window)), (..., *part.within(tile.core))
+        values[here], count[here] = held.values[there], held.count[there]
     return Layer(values, count)
 
 

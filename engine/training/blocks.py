@@ -78,6 +78,20 @@ def deal_blocks(y: NDArray[np.integer], block: NDArray[np.int64], seed: int, blo
     return Split(part == TRAIN, part == VALIDATION, part == TEST, (blocks[0], blocks[1], blocks[2]), number)
 
 
+def within_one_part(split: Split, block: NDArray[np.int64], near: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    """(n,) bool, False for a sample whose square of pixels touches labels of a block dealt to another part.
+
+    block: (n,) block of each sample. near: (n, m) blocks its square touches, 0 = none; None without squares.
+    """
+    if near is None:
+        return np.ones(len(block), np.bool_)
+    part = np.select(list(split.parts.values()), [TRAIN, VALIDATION, TEST])
+    known, first = np.unique(block, return_index=True)
+    place = np.searchsorted(known, near).clip(max=len(known) - 1)
+    foreign = (known[place] == near) & (part[first][place] != part[:, None])
+    return ~foreign.any(axis=1)
+
+
 def _parts(folds: NDArray[np.int64], validation: int, test: int) -> NDArray[np.int64]:
     """The part of each block, from its fold."""
     return np.where(folds == validation, VALIDATION, np.where(folds == test, TEST, TRAIN))

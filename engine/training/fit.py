@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, probabilities, scale
 from engine.models.package import open_model
-from engine.training.blocks import Split, deal_blocks
+from engine.training.blocks import Split, deal_blocks, within_one_part
 from engine.training.calibrate import fit_temperature
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
@@ -77,7 +77,8 @@ def fit(
     used = np.flatnonzero(np.isin(samples.y, codes))
     y, block = np.searchsorted(codes, samples.y[used]).astype(np.int64), samples.block[used]
     split = deal_blocks(y, block, options.seed, options.block_m)
-    chosen = {name: np.flatnonzero(mask) for name, mask in split.parts.items()}
+    whole = within_one_part(split, block, None if samples.near is None else samples.near[used])
+    chosen = {name: np.flatnonzero(mask & whole) for name, mask in split.parts.items()}
     chosen["train"] = _at_most(chosen["train"], y, options)
     scaling = _scaling(samples.x[used[chosen["train"]]], recipe)
     parts = {
@@ -93,7 +94,7 @@ def fit(
     report = {
         **trained.notes,
         "left_out": left_out,
-        "split": _split_report(split, parts, entries),
+        "split": {**_split_report(split, parts, entries), "reaching_into_another_part": int((~whole).sum())},
         "accuracy": accuracy,
     }
     provenance = {**card.training, **_provenance(report), "key": key}
@@ -109,7 +110,7 @@ def _logits(card: Card, weights: bytes, x: NDArray[np.float32]) -> NDArray[np.fl
 
 def _check_shapes(samples: Samples, recipe: Recipe) -> None:
     expected = (len(samples.y), recipe.steps, len(recipe.features))
-    if samples.x.shape != expected or samples.block.shape != samples.y.shape or len(samples.y) == 0:
+    if samples.x.shape[:3] != expected or samples.block.shape != samples.y.shape or len(samples.y) == 0:
         raise InputError(
             f"samples x {samples.x.shape}, y {samples.y.shape}, block {samples.block.shape}",
             expected=f"one or more samples of {recipe.steps} steps and {len(recipe.features)} features",
@@ -157,7 +158,10 @@ def _at_most(rows: NDArray[np.intp], y: NDArray[np.int64], options: TrainOptions
 
 
 def _scaling(x: NDArray[np.float32], recipe: Recipe) -> Scaling:
-    """1st and 99th percentile and median of each feature over the training part, (n, t, f) with NaN for missing."""
+    """1st and 99th percentile and median of each feature over the training part, (n, t, f) or (n, t, f, s, s) with NaN
+    for missing; of squares, their middle."""
+    if x.ndim == 5:
+        x = x[..., x.shape[-1] // 2, x.shape[-1] // 2]
     unseen = [name for i, name in enumerate(recipe.features) if np.isnan(x[:, :, i]).all()]
     if unseen:
         raise InputError(
@@ -220,6 +224,7 @@ def _card(
         lower=scaling.lower,
         upper=scaling.upper,
         fill=scaling.fill,
+        halo=options.halo,
         weights="model.skops" if options.family == "forest" else "model.safetensors",
         weights_sha256=hashlib.sha256(trained.weights).hexdigest(),
         weights_bytes=len(trained.weights),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from engine.models.card import Family
+from engine.models.card import PATCHES, Family
 from engine.types import Options
 
 
@@ -32,8 +32,23 @@ class TrainOptions(Options):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
+    patch: Annotated[int, Field(ge=3)] | None = None
+    """Side in pixels, odd, of the square that a family with patches looks at; None: that of its paper."""
     threads: Annotated[int, Field(ge=1)] = 1
     """Threads of the arithmetic. Sums depend on it, so it is an option and not the machine's number of cores. Two
     are 1.5 times as fast on idle cores, and 30 times slower on busy ones: OpenMP's threads spin for each other."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     """Torch device; on a GPU two trainings may differ in the last bits."""
+
+    @model_validator(mode="after")
+    def _patch_is_odd_and_looked_at(self) -> TrainOptions:
+        if self.patch is not None and self.family not in PATCHES:
+            raise ValueError(f"patch {self.patch} with family {self.family}, which looks at single pixels; take it out")
+        if self.patch is not None and self.patch % 2 == 0:
+            raise ValueError(f"patch {self.patch} has no middle pixel; use {self.patch - 1} or {self.patch + 1}")
+        return self
+
+    @property
+    def halo(self) -> int:
+        """Pixels the family looks beyond the one it classifies."""
+        return (self.patch or PATCHES[self.family]) // 2 if self.family in PATCHES else 0

@@ -12,7 +12,7 @@ import shapely
 from pyproj import Transformer
 
 from engine.ground import MaskOptions
-from engine.keys import map_keys, tile_facts
+from engine.keys import map_keys, shards_around, tile_facts
 from engine.ledger import Record
 from engine.output import OutputOptions, ProfileOptions
 from engine.plan import Plan
@@ -49,7 +49,8 @@ def keys(plan: Plan | None = None, records: dict[str, Record] | None = None, **c
     options: dict[str, Any] = {
         "model": "digest", "micro_batch": 512, "output": OutputOptions(uri="a"), "mask": None, "stated": STATED,
     } | changes  # fmt: skip
-    found = map_keys(plan or plan_of(), cube_records() if records is None else records, CARD, **options)
+    card = options.pop("card", CARD)
+    found = map_keys(plan or plan_of(), cube_records() if records is None else records, card, **options)
     return {tile.id: key for tile, key in found}
 
 
@@ -68,6 +69,19 @@ def test_another_shard_changes_the_key_of_its_tile_alone() -> None:
     sums = {**records[NAMES[4]].body["checksums"], "optical/c/0/0/1/1": "other bytes"}
     records[NAMES[4]] = replace(records[NAMES[4]], body={"checksums": sums})
     assert touched(keys(records=records)) == {NAMES[4]}
+
+
+def test_a_model_that_looks_at_neighbours_has_the_shards_around_a_tile_in_its_key() -> None:
+    card = CARD.model_copy(update={"halo": 3})
+    around = shards_around(GRID, GRID.tile(0, 0), 3, cube_records())
+    assert {key.split("/", 2)[-1][-3:] for key in around} == {"0/0", "0/1", "1/0", "1/1"}
+    records = cube_records()
+    sums = {**records[NAMES[8]].body["checksums"], "optical/c/0/0/2/2": "other bytes"}
+    records[NAMES[8]] = replace(records[NAMES[8]], body={"checksums": sums})
+    before, after = keys(card=card), keys(records=records, card=card)
+    assert {name for name in NAMES if before[name] != after[name]} == {NAMES[4], NAMES[5], NAMES[7], NAMES[8]}
+    lost = {name: record for name, record in cube_records().items() if name != NAMES[4]}
+    assert shards_around(GRID, GRID.tile(1, 1), 3, lost) == {}
 
 
 def test_a_layer_that_the_model_does_not_look_at_changes_nothing() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
 import engine.pipeline
@@ -19,7 +20,8 @@ from engine.cube import CubeOptions
 from engine.errors import TileError
 from engine.grid import GridOptions
 from engine.ground import Ground, MaskOptions
-from engine.keys import tile_facts
+from engine.keys import shards_around, tile_facts
+from engine.ledger import Record
 from engine.objects import Objects
 from engine.output import NODATA, OutputOptions
 from engine.pipeline import CubeTask, MapTask, build_tile, load_block, map_tile, publish_tile
@@ -28,7 +30,7 @@ from engine.predict import classify
 from engine.read import SceneReader
 from engine.steps import SeasonOptions
 from engine.store import CubeLayout, decode_layer, prepare
-from engine.types import ClassMap, Item
+from engine.types import ClassMap, Item, Window
 from jobs.demo import Country, CountryOptions, write_country
 from tests.engine.made_models import made_forest_classifier
 from tests.engine.stac_rules import validate
@@ -148,6 +150,39 @@ def test_cut_into_tiles_of_an_odd_size_cube_and_map_are_equal_to_the_bit(
         mapped = cut.map(index, body)
         np.testing.assert_array_equal(mapped.class_index, classes.class_index[y0:y1, x0:x1])
         np.testing.assert_array_equal(mapped.confidence, classes.confidence[y0:y1, x0:x1])
+
+
+def looks_around(x: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Which corner of each square differs most from its middle in the sum of all that was seen."""
+    total = np.where(np.isnan(x), 0, np.rint(x * 8192)).astype(np.int64).sum(axis=(1, 2))
+    corners = np.abs(total[:, [0, 0, -1, -1], [0, -1, 0, -1]] - total[:, 2, 2][:, None])
+    return corners.argmax(axis=1).astype(np.uint8), np.isnan(x).mean(axis=(1, 2, 3, 4)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_model_that_looks_at_neighbours_maps_the_same_however_the_area_is_tiled(
+    country: Country, items: tuple[Item, ...], tmp_path: Path, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = MODEL.card.model_copy(update={"halo": 2})
+    monkeypatch.setattr(engine.pipeline, "PORTION_BYTES", 100_000)
+    mask = MaskOptions(uri=str(country.cropland)) if masked else None
+    found = []
+    for tile_px in (64, 19, 5):
+        story = Story(country, items, tmp_path / str(tile_px), tile_px, mask)
+        plan = story.plan
+        bodies = {tile.id: story.build(index) for index, tile in enumerate(plan.tiles)}
+        records = {name: Record(name, 1, "key", "written", 1, body) for name, body in bodies.items()}
+        whole = np.full((plan.grid.height, plan.grid.width), NODATA, np.uint8)
+        for index, tile in enumerate(plan.tiles):
+            sums = shards_around(plan.grid, tile, card.halo, records)
+            task = replace(story.map_task(index, bodies[tile.id]), checksums=sums)
+            block = load_block(task, story.layout, card, story.cube) if sums else {}
+            mapped = map_tile(task, block, card, looks_around, story.ground)
+            whole[tile.core.within(Window(0, plan.grid.height, 0, plan.grid.width))] = mapped.class_index
+        found.append(whole)
+    assert len(np.unique(found[0])) == 5 if masked else len(np.unique(found[0])) >= 4
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
 
 
 def test_a_tile_built_twice_gives_equal_bytes(story: Story, built: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 import shapely
 
 from engine.errors import InputError
-from engine.samples import LabelOptions, Labels, joined, read_legend, take
-from engine.types import FeatureBlock, Window
+from engine.samples import LabelOptions, Labels, draw, joined, read_legend
+from engine.types import Samples, Window
 from tests.engine.made_scenes import CRS, LEFT, TOP, made_grid, write_raster
 
 GRID = made_grid(40, 40, 16)
@@ -128,29 +129,28 @@ def test_a_label_raster_that_is_gone_or_torn_is_refused(tmp_path: Path) -> None:
         assert str(path) in str(told.value)
 
 
-def test_only_labelled_and_seen_pixels_are_taken_with_their_place_on_the_grid() -> None:
-    window = Window(16, 20, 32, 37)
-    x = np.arange(3 * 2 * 20, dtype=np.float32).reshape(3, 2, 4, 5)
-    valid = np.ones((4, 5), bool)
-    valid[0, 0] = False
-    codes = np.array([[1, 0, 2, 0, 0], [0] * 5, [0] * 5, [0, 0, 0, 0, 7]], np.int32)
-    taken = take(FeatureBlock(x, valid), codes, np.full((4, 5), 9), window, seed=1)
-    assert (taken.y.tolist(), taken.row.tolist(), taken.col.tolist()) == ([2, 7], [16, 19], [34, 36])
-    np.testing.assert_array_equal(taken.x, np.stack([x[:, :, 0, 2], x[:, :, 3, 4]]))
-    both = joined([taken, taken])
-    assert both.y.tolist() == [2, 7, 2, 7] and both.x.shape == (4, 3, 2)
+def test_tables_of_samples_are_joined_with_and_without_squares() -> None:
+    one = Samples(
+        np.zeros((2, 3, 2), np.float32), *(np.zeros(2, dtype) for dtype in (np.int32, np.int64, np.int32, np.int32))
+    )
+    assert joined([one, one]).x.shape == (4, 3, 2) and joined([one, one]).near is None
+    squares = replace(one, near=np.ones((2, 9), np.int64))
+    near = joined([squares, squares]).near
+    assert near is not None and near.shape == (4, 9)
 
 
 def test_a_large_tile_is_sampled_and_the_same_pixels_every_time() -> None:
     window, side = Window(0, 200, 0, 200), 200
-    features = FeatureBlock(np.zeros((1, 1, side, side), np.float32), np.ones((side, side), bool))
-    codes, block = np.ones((side, side), np.int32), np.zeros((side, side), np.int64)
-    first, again = (take(features, codes, block, window, seed=3) for _ in range(2))
-    assert len(first.y) == 20_000
-    np.testing.assert_array_equal(first.row * side + first.col, again.row * side + again.col)
-    assert (np.diff(first.row.astype(int) * side + first.col) > 0).all(), "not in order, or one twice"
-    moved = take(features, codes, block, Window(200, 400, 0, 200), seed=3)
-    assert (moved.row - 200 != first.row).any()
+    usable = np.ones((side, side), bool)
+    usable[0, 0] = False
+    (rows, cols), again = (draw(usable, window, seed=3) for _ in range(2))
+    assert len(rows) == 20_000
+    np.testing.assert_array_equal([rows, cols], again)
+    assert (np.diff(rows * side + cols) > 0).all(), "not in order, or one twice"
+    assert usable[rows, cols].all()
+    moved, _ = draw(usable, Window(200, 400, 0, 200), seed=3)
+    assert (moved != rows).any()
+    assert len(draw(usable, window, 3, most=7)[0]) == 7
 
 
 def test_a_legend_gives_names_and_colours_and_only_crops_where_it_says_kinds(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import zarr
 
 from engine.errors import InputError, TileError
 from engine.objects import Objects
-from engine.store import CubeLayout, checksum, decode_layer, encode_layer, prepare
-from engine.types import SENSOR_BANDS, Axis, Layer, Tile
+from engine.store import CubeLayout, checksum, decode_layer, decode_window, encode_layer, prepare
+from engine.types import SENSOR_BANDS, Axis, Layer, Tile, Window
 from tests.engine.made_scenes import CRS, LEFT, TOP, made_axis, made_grid
 from tests.servers.s3 import S3
 
@@ -71,6 +71,32 @@ def test_every_tile_comes_back_as_it_went_in_also_at_the_edges(tmp_path: Path, t
         made = made_layer(name, tile, 4)
         same(decode_layer(cube, layout, tile, name, known), made)
         same(decode_layer(cube, layout, tile, name, known, 2), Layer(made.values[:2], made.count[:2]))
+
+
+@pytest.mark.parametrize(
+    "window", [Window(-3, 11, 5, 40), Window(7, 8, 12, 13), Window(0, 20, 0, 33), Window(13, 26, -9, 2)]
+)
+def test_a_window_is_put_together_from_the_tiles_it_meets_and_is_no_data_elsewhere(
+    tmp_path: Path, window: Window
+) -> None:
+    grid = made_grid(20, 33, 7)
+    cube = Objects(str(tmp_path / "cube.zarr"))
+    layout = prepare(cube, grid, axes(4))
+    known = write_all(cube, layout, 4)
+    sums = {key: value for part in known.values() for key, value in part.items() if not key.endswith("/1/2")}
+    for name in LAYERS:
+        parts = [made_layer(name, grid.tile(row, col), 4) for row in range(3) for col in range(5)]
+        nothing = np.nan if name == "radar" else 0
+        whole = np.full((4, parts[0].values.shape[1], 60, 73), nothing, parts[0].values.dtype)
+        count = np.zeros((4, 60, 73), np.uint8)
+        for index, part in enumerate(parts):
+            tile = grid.tile(index // 5, index % 5)
+            if (tile.row, tile.col) != (1, 2):  # its shards are not among those named
+                rows, cols = tile.core.within(Window(-20, 40, -20, 53))
+                whole[..., rows, cols], count[..., rows, cols] = part.values, part.count
+        rows, cols = window.within(Window(-20, 40, -20, 53))
+        expected = Layer(whole[:3, ..., rows, cols], count[:3, rows, cols])
+        same(decode_window(cube, layout, window, name, sums, 3), expected)
 
 
 @pytest.mark.parametrize("tile_px", [257, 514, 1021])
