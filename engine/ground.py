@@ -31,9 +31,13 @@ class Ground:
     def __init__(self, grid: Grid, area: shapely.Geometry, mask: MaskOptions | None) -> None:
         self.grid, self.area, self.mask = grid, area, mask
 
+    def of_area(self, window: Window) -> NDArray[np.bool_]:
+        """(y, x) bool of a window of the grid, True inside the area, on the mask or off it."""
+        return area_mask(self.grid, window, self.area)
+
     def inside(self, window: Window) -> NDArray[np.bool_]:
         """(y, x) bool of a window of the grid, True where a class is asked for."""
-        inside = area_mask(self.grid, window, self.area)
+        inside = self.of_area(window)
         if self.mask is None or not inside.any():
             return inside
         patch = read_raster(self.mask.uri, self.grid, window)

@@ -23,7 +23,7 @@ from engine.models.card import Card
 from engine.objects import Objects
 from engine.output import NODATA, OutputOptions, cog_files, stac_item
 from engine.store import CubeLayout, checksum, decode_layer, decode_window, encode_layer
-from engine.types import PORTION_BYTES, ClassMap, CubeBlock, Item, Layer, Tile, digest, dump_json
+from engine.types import MAX_HALO, PORTION_BYTES, ClassMap, CubeBlock, Item, Layer, Tile, digest, dump_json
 
 Classify = Callable[[NDArray[np.float32]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 """(n, t, f) or (n, t, f, s, s) float32 -> class index (n,) uint8 and confidence (n,) uint8."""
@@ -66,7 +66,7 @@ def build_tile(
     Steps whose key is that of the previous record are taken over from the shard that holds them.
     """
     began = time.monotonic()
-    if not ground.inside(task.tile.core).any():
+    if not ground.inside(task.tile.core.padded(MAX_HALO)).any():
         return {"empty": True}
     identity = digest([layout.grid.crs, layout.grid.bounds(task.tile.core), options.arithmetic])
     body: dict[str, Any] = {"checksums": {}, "bytes": {}, "steps": {}, "observations": {}, "computed": 0}
@@ -100,12 +100,12 @@ def map_tile(task: MapTask, block: CubeBlock, card: Card, classify: Classify, gr
     """Cube block -> class and confidence of every pixel of the tile's core, no data off the ground asked for.
 
     Works in strips of rows, so that features never exist for the whole tile; a pixel's result does not depend on the
-    strip it falls in. A model that looks at neighbours sees nothing of what lies off the ground: whether the cube holds
-    it depends on the tiling. Raises TileError for a tile in which nothing was ever seen.
+    strip it falls in. A model that looks at neighbours sees nothing beyond the area: whether the cube holds that
+    depends on the tiling. Raises TileError for a tile in which nothing was ever seen.
     """
     shape, halo = task.tile.core.shape, card.halo
-    around = ground.inside(task.tile.core.padded(halo))
-    inside = _core(around, halo)
+    inside = ground.inside(task.tile.core)
+    beyond = ~ground.of_area(task.tile.core.padded(halo)) if halo else None
     unseen = np.full(shape, NODATA, np.uint8)
     classes = ClassMap(unseen, unseen.copy(), int(inside.sum()))
     seen = False
@@ -115,7 +115,7 @@ def map_tile(task: MapTask, block: CubeBlock, card: Card, classify: Classify, gr
         if not inside[strip].any():
             continue
         features = derive({name: _rows(layer, reach) for name, layer in block.items()}, card.recipe)
-        features = hide(features, ~around[reach]) if halo else features
+        features = features if beyond is None else hide(features, beyond[reach])
         rows, cols = np.nonzero(_core(features.valid, halo) & inside[strip])
         seen = seen or len(rows) > 0
         for some in _portions(len(rows), card):

@@ -20,7 +20,7 @@ from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, tiles_of
 from engine.ground import MaskOptions, mask_identity
 from engine.steps import SeasonOptions, acquisition_axis, regular_axis
-from engine.types import PORTION_BYTES, SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
+from engine.types import MAX_HALO, PORTION_BYTES, SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
 
 _NEAR_PX = 30
 """Items this many pixels beyond a tile are its items too: the speckle window reaches over the edge."""
@@ -169,7 +169,8 @@ def make_plan(
     starts, links = _pair(grid, tiles, items)
     identity = digest(
         [grid.crs, grid.resolution, grid.left, grid.top, cube.arithmetic,
-         {name: [str(axis.starts), str(axis.ends)] for name, axis in axes.items()}, mask_identity(mask)]
+         {name: [str(axis.starts), str(axis.ends)] for name, axis in axes.items()},
+         mask and [mask_identity(mask), MAX_HALO]]
     )  # fmt: skip
     bare = int((np.diff(starts) == 0).sum())
     notes = [f"{bare} of {len(tiles)} tiles are reached by no item"] if bare else []

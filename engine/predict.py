@@ -17,12 +17,18 @@ from engine.models.package import Classifier
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a memory")
 """How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
 
-_VALUES_PER_STEP = {"tempcnn": 128, "cnn1d": 192, "agrispec": 640, "dcm": 6144, "transformer": 6144}
-"""Values that a network's widest layers hold at once for one row, for each of its steps."""
+_VALUES_PER_STEP = {
+    "tempcnn": 128, "cnn1d": 192, "agrispec": 640, "dcm": 6144, "transformer": 6144,
+    "convstar3d": 768, "convstar": 512, "hybridsn": 64, "cnn3d": 128, "twobranch": 64,
+}  # fmt: skip
+"""Values that a network's widest layers hold at once for one row, for each of its steps and pixels."""
 
 _CPU_BATCH = 512
 """For a network on a CPU. A TempCNN does 38,000 px/s on one core at 256 and 512, 27,000 at 1024, 21,000 at 4096, where
 each layer's result no longer fits in the cache and comes in pages new from the system; the others vary less."""
+
+_CPU_SQUARES = 32
+"""The same for a network over squares, whose rows are a hundred times as large."""
 
 _LARGE_BATCH = 65536
 """For a GPU, whose cores want that many rows at once, and for a forest, whose trees cost the same call each pass."""
@@ -33,7 +39,8 @@ def classify(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Winning class and its probability for every pixel.
 
-    x: (n, t, f) float32, physical units of the model's recipe, NaN where a series is missing; any memory order.
+    x: (n, t, f) float32, or (n, t, f, s, s) for a model that looks at neighbours, physical units of the model's recipe,
+    NaN where a series is missing; any memory order.
     Returns class_index (n,) uint8, index into the card's classes (the first of equals), and confidence (n,) uint8,
     0 to 100, the winner's calibrated probability in percent. A pixel without any data gets the class of the fill
     values: the caller masks it. Raises MicroBatchTooLarge when memory does not hold ``micro_batch`` rows.
@@ -63,15 +70,16 @@ def classify(
 
 
 def suggest_micro_batch(card: Card, memory_bytes: int, device: str = "cpu") -> int:
-    """Rows per forward pass: a power of two from 64 up that uses at most ``memory_bytes`` for its arrays.
+    """Rows per forward pass: a power of two, 64 or more for series, that uses at most ``memory_bytes`` for its arrays.
 
     Counts the input twice (as given and scaled) and, for a network, its widest layers.
     """
-    series = card.recipe.steps * len(card.recipe.features)
-    values = 2 * series + 2 * len(card.classes)
-    values += _VALUES_PER_STEP.get(card.family, 0) * card.recipe.steps
-    cap = _CPU_BATCH if device == "cpu" and card.family != "forest" else _LARGE_BATCH
-    batch = 64
+    positions = card.recipe.steps * card.patch**2
+    values = (2 * len(card.recipe.features) + _VALUES_PER_STEP.get(card.family, 0)) * positions + 2 * len(card.classes)
+    cap = _LARGE_BATCH
+    if device == "cpu" and card.family != "forest":
+        cap = _CPU_SQUARES if card.halo else _CPU_BATCH
+    batch = min(64, cap)  # the least there is
     while batch * 2 <= cap and batch * 2 * values * 4 <= memory_bytes:
         batch *= 2
     return batch

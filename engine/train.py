@@ -101,9 +101,9 @@ def _samples_of(request: TrainRequest, tile: Tile, labels: Labels, ground: Groun
     sums = shards_around(request.plan.grid, tile, halo, request.records)
     if not sums:
         return None
-    inside = ground.inside(window)
+    beyond = ~ground.of_area(window)
     codes, block = labels.read(window)
-    codes[~inside] = 0
+    codes[beyond] = 0
     core = tile.core.within(window)
     if not codes[core].any():
         return None
@@ -113,7 +113,7 @@ def _samples_of(request: TrainRequest, tile: Tile, labels: Labels, ground: Groun
         for name in layers_needed(recipe.features)
     }
     features = derive(layers, recipe)
-    features = hide(features, ~inside) if halo else features
+    features = hide(features, beyond) if halo else features
     usable = (codes[core] != 0) & features.valid[core]
     rows, cols = draw(usable, tile.core, request.options.seed, _most_per_tile(request))
     squares = sliding_window_view(np.where(codes != 0, block, 0), (2 * halo + 1, 2 * halo + 1)) if halo else None

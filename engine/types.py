@@ -42,6 +42,9 @@ FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
 """Every feature a recipe may name, and the bands it is made of (an index: in the order its kernel takes them)."""
 
 
+MAX_HALO = 16
+"""Pixels a model may look beyond the one it classifies: so far around what is asked for the cube is built."""
+
 PORTION_BYTES = 1 << 28
 """So much model input is cut from a tile at once."""
 

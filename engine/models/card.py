@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from engine.errors import InputError
-from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options
+from engine.types import FEATURE_BANDS, MAX_HALO, SENSOR_BANDS, Options
 
 MAX_CLASSES = 255
 """Class indices are uint8 and 255 means no data."""
@@ -96,7 +96,7 @@ class Card(Options):
     """Per feature, what stands for a missing series: the training part's median, physical units."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Logits are divided by it before the softmax (Guo et al. 2017)."""
-    halo: Annotated[int, Field(ge=0)] = 0
+    halo: Annotated[int, Field(ge=0, le=MAX_HALO)] = 0
     """Pixels the model looks beyond the one it classifies."""
     weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     """File name beside ``model.json``."""

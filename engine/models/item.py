@@ -33,6 +33,11 @@ _FRAMEWORKS = {
     "dcm": ("DeepCropMapping", *_TORCH),
     "transformer": ("Transformer", *_TORCH),
     "agrispec": ("AgriSpec", *_TORCH),
+    "convstar3d": ("3D-ConvSTAR", *_TORCH),
+    "convstar": ("ConvSTAR", *_TORCH),
+    "hybridsn": ("HybridSN", *_TORCH),
+    "cnn3d": ("3D-CNN", *_TORCH),
+    "twobranch": ("two-branch 3D-CNN", *_TORCH),
     "forest": ("Random Forest", "scikit-learn", "scikit-learn", "skops.io.dumps"),
 }
 
@@ -104,12 +109,13 @@ def _item(card: Card, domain: Domain) -> dict[str, Any]:
 
 def _input(card: Card) -> dict[str, Any]:
     recipe = card.recipe
+    square, dims = ([card.patch] * 2, ["height", "width"]) if card.halo else ([], [])
     return {
-        "name": "pixel time series",
+        "name": "time series of squares of pixels" if card.halo else "pixel time series",
         "bands": list(recipe.features),
         "input": {
-            "shape": [-1, recipe.steps, len(recipe.features)],
-            "dim_order": ["batch", "time", "bands"],
+            "shape": [-1, recipe.steps, len(recipe.features), *square],
+            "dim_order": ["batch", "time", "bands", *dims],
             "data_type": "float32",
         },
         "value_scaling": [

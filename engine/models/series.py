@@ -1,6 +1,7 @@
-"""Networks over the series of one pixel: what they have in common, and which family is which network.
+"""Networks: what they have in common, and which family is which network.
 
-A network takes x (n, t, f) float32 scaled to 0 to 1 and gives logits (n, k) float32.
+A network takes x (n, t, f) float32 scaled to 0 to 1, the series of single pixels, and gives logits (n, k) float32; one
+that looks at neighbours takes (n, t, f, s, s), the square around each pixel.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from engine.errors import InputError
 from engine.models.agrispec import AgriSpec
 from engine.models.card import Card, normalise, probabilities
 from engine.models.cnn1d import CNN1D
+from engine.models.cnn3d import CNN3D
+from engine.models.convstar import ConvSTAR, ConvSTAR3D
 from engine.models.dcm import DeepCropMapping
+from engine.models.hybridsn import HybridSN
 from engine.models.tempcnn import TempCNN
 from engine.models.transformer import Transformer
+from engine.models.twobranch import TwoBranch
 
 
 class Builder(Protocol):
@@ -37,7 +42,31 @@ NETWORKS: Mapping[str, Builder] = {
     "transformer": Transformer,
     "agrispec": AgriSpec,
 }
-"""Family -> network."""
+"""Family -> network, of those that look at single pixels."""
+
+
+class PatchBuilder(Protocol):
+    """Makes a network that looks at squares of ``patch`` pixels a side, with random weights, from torch's seed."""
+
+    def __call__(self, steps: int, features: int, classes: int, patch: int) -> nn.Module: ...
+
+
+PATCH_NETWORKS: Mapping[str, PatchBuilder] = {
+    "convstar3d": ConvSTAR3D,
+    "convstar": ConvSTAR,
+    "hybridsn": HybridSN,
+    "cnn3d": CNN3D,
+    "twobranch": TwoBranch,
+}
+"""Family -> network, of those that look at neighbours."""
+
+
+def build(family: str, steps: int, features: int, classes: int, patch: int) -> nn.Module:
+    """A network of this family with random weights. ``patch``: 1 for families of single pixels. InputError where the
+    family cannot take these sizes."""
+    if family in PATCH_NETWORKS:
+        return PATCH_NETWORKS[family](steps, features, classes, patch)
+    return NETWORKS[family](steps, features, classes)
 
 
 class NetworkClassifier:
@@ -50,7 +79,7 @@ class NetworkClassifier:
 
     def __init__(self, card: Card, weights: bytes, device: str = "cpu") -> None:
         self._card = card
-        network = NETWORKS[card.family](card.recipe.steps, len(card.recipe.features), len(card.classes))
+        network = build(card.family, card.recipe.steps, len(card.recipe.features), len(card.classes), card.patch)
         try:
             network.load_state_dict(load(weights))
         except (SafetensorError, RuntimeError) as error:

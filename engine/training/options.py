@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from engine.models.card import PATCHES, Family
-from engine.types import Options
+from engine.types import MAX_HALO, Options
 
 
 class TrainOptions(Options):
@@ -32,7 +32,7 @@ class TrainOptions(Options):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
-    patch: Annotated[int, Field(ge=3)] | None = None
+    patch: Annotated[int, Field(ge=3, le=2 * MAX_HALO + 1)] | None = None
     """Side in pixels, odd, of the square that a family with patches looks at; None: that of its paper."""
     threads: Annotated[int, Field(ge=1)] = 1
     """Threads of the arithmetic. Sums depend on it, so it is an option and not the machine's number of cores. Two
