@@ -121,6 +121,9 @@ class Job:
     def submit(self, expect: int = 0) -> Told:
         return tilth("submit", self.yaml, expect=expect)
 
+    def build_cube(self) -> Told:
+        return tilth("cube", self.yaml)
+
     def predict(self, expect: int = 0) -> Told:
         return tilth("predict", self.yaml, expect=expect)
 

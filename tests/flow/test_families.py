@@ -1,0 +1,68 @@
+"""Every family of models, the whole way: trained, saved, read back and mapped by the one engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import rasterio
+
+from engine.models import read_card
+from engine.models.card import PATCHES, Family
+from jobs.demo import Country
+from tests.flow.conftest import area_file, inputs
+from tests.flow.flow import Job
+
+PATCH_PX = 512
+STEPS = 16
+FAST: dict[str, Any] = {"epochs": 2, "max_samples_per_class": 40, "trees": 20}
+
+
+@pytest.fixture(scope="module")
+def base(country: Country, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A job whose cube is there: 84 x 84 pixels in four tiles, sixteen steps, a mask of the pixels that are mapped."""
+    root = tmp_path_factory.mktemp("families")
+    with rasterio.open(country.cropland) as source:
+        profile, crops = source.profile, np.flatnonzero(source.read(1))
+        asked = np.zeros(source.shape, np.uint8)
+        asked.flat[np.random.default_rng(1).choice(crops, PATCH_PX, replace=False)] = 1
+    with rasterio.open(root / "asked.tif", "w", **{**profile, "dtype": "uint8", "nodata": None}) as file:
+        file.write(asked, 1)
+    spec = {
+        "name": "families",
+        "area": {"file": area_file(country, root / "area.gpkg")},
+        "season": {"start": "2024-03-01", "end": "2024-10-27", "step_days": 15},
+        "grid": {"crs": country.crs, "resolution": 10, "tile_px": 42},
+        "inputs": inputs(str(country.items)),
+        "mask": {"uri": str(root / "asked.tif")},
+        "cube": {"uri": f"{root}/cube.zarr"},
+        "model": {"uri": f"{root}/model", "features": ["nir", "ndvi", "lswi", "vv"]},
+        "labels": {"uri": str(country.labels[2024]), "legend": str(country.legend_csv), "block_m": 200},
+        "output": {"uri": f"{root}/map"},
+        "compute": {"in_process": True},
+    }
+    job = Job(root, spec)
+    job.build_cube()
+    return job
+
+
+@pytest.mark.parametrize("family", get_args(Family))
+def test_a_family_is_trained_saved_and_mapped(family: str, base: Job, tmp_path: Path) -> None:
+    train = {f"model.train.{name}": value for name, value in FAST.items()}
+    job = base.with_({
+        "model.uri": f"{tmp_path}/model", "output.uri": f"{tmp_path}/map", "model.train.family": family, **train,
+    })  # fmt: skip
+    told = job.submit()
+    assert "cube: nothing to do" in told.err
+    card = read_card(job.model)
+    assert card.family == family and card.recipe.steps == STEPS
+    assert card.patch == PATCHES.get(family, 1)
+    training = json.loads(Path(job.model, "training.json").read_text())
+    assert 0 <= training["accuracy"]["overall_accuracy"] <= 1
+    assert (training["split"]["reaching_into_another_part"] > 0) == (family in PATCHES)
+    mapped, confidence = job.product("class"), job.product("confidence")
+    assert 400 < (mapped != 255).sum() <= PATCH_PX
+    assert mapped[mapped != 255].max() < len(card.classes) and confidence[mapped != 255].max() <= 100
