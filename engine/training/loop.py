@@ -1,4 +1,4 @@
-"""Gradient descent for networks over series: Adam, cross-entropy, early stopping on the validation blocks' macro-F1."""
+"""Gradient descent for networks: Adam on an objective's loss, early stopping on the validation blocks' macro-F1."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from engine.accuracy import confusion, score
 from engine.models.series import NETWORKS, parameter_count, to_bytes, torch_device
+from engine.training.objective import Objective, objective_for
 from engine.training.options import TrainOptions
 from engine.training.parts import Part, Progress, Trained
 
@@ -39,15 +40,16 @@ def descend(
 
 def _descend(train: Part, validation: Part, classes: int, options: TrainOptions, progress: Progress | None) -> Trained:
     device = torch_device(options.device)
-    _, steps, features = train.x.shape
+    steps, features = train.x.shape[1:3]
     network = NETWORKS[options.family](steps, features, classes).to(device)
+    objective = objective_for(options, train, classes, device)
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs, options.learning_rate / 100)
     x, y = torch.from_numpy(train.x).to(device), torch.from_numpy(train.y).to(device)
     best_epoch, best_f1, best_state = 0, -1.0, _copy(network)
     epoch, gained_epoch, gained_f1 = 0, 0, -1.0
     for epoch in range(1, options.epochs + 1):
-        loss = _one_epoch(network, optimiser, x, y, options.batch)
+        loss = _one_epoch(network, optimiser, objective, (x, y), options.batch)
         schedule.step()
         logits = evaluate(network, validation.x)
         val_f1 = score(confusion(logits.argmax(axis=1), validation.y, classes)).macro_f1
@@ -65,7 +67,7 @@ def _descend(train: Part, validation: Part, classes: int, options: TrainOptions,
 
 
 def evaluate(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits (n, k) float32 of scaled input (n, t, f) in evaluation mode; the mode is put back after."""
+    """Logits (n, k) float32 of scaled input (n, ...) in evaluation mode; the mode is put back after."""
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
@@ -75,8 +77,15 @@ def evaluate(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(torch.cat(parts).numpy())
 
 
-def _one_epoch(network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, y: Tensor, batch: int) -> float:
+def _one_epoch(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    objective: Objective,
+    samples: tuple[Tensor, Tensor],
+    batch: int,
+) -> float:
     """One pass over the samples in random order; the mean loss."""
+    x, y = samples
     network.train()
     recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules())
     order = torch.randperm(len(x)).to(x.device)
@@ -86,7 +95,7 @@ def _one_epoch(network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, 
         if len(rows) == 1:  # batch norm has no variance of one sample
             continue
         optimiser.zero_grad(set_to_none=True)
-        loss = nn.functional.cross_entropy(network(x[rows]), y[rows])
+        loss = objective.loss(network, x[rows], y[rows], rows)
         loss.backward()
         if recurrent:
             nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)

@@ -15,7 +15,8 @@ Progress = Callable[[int, int, float, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Samples of one part of the split. x: (n, t, f) float32 scaled to 0 to 1. y: (n,) int64 class indices."""
+    """Samples of one part of the split. x: (n, t, f) float32 scaled to 0 to 1, patches with two
+    axes more. y: (n,) int64 class indices."""
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
