@@ -21,7 +21,7 @@ from engine.training.blocks import Split, deal_blocks
 from engine.training.calibrate import fit_temperature
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
-from engine.training.parts import Part, Progress, Scaling, Trained
+from engine.training.parts import Hooks, Part, Progress, Scaling, Trained
 from engine.training.report import accuracy_report
 from engine.types import Samples, digest
 
@@ -64,12 +64,14 @@ def fit(
     progress: Progress | None = None,
     *,
     colours: Mapping[int, str] | None = None,
+    hooks: Hooks | None = None,
 ) -> Fitted:
     """Train, calibrate and test a model on labelled pixels. Equal arguments give equal bytes on one kind of CPU.
 
     classes: name of each legend code to be mapped; samples of other codes are not used. colours: #rrggbb by code.
-    progress: told after every epoch of a network. Raises InputError where samples do not fit the recipe, where fewer
-    than two classes are left, where there are too few blocks, or where a feature was never seen in training.
+    progress: told after every epoch of a network. hooks: what else it calls, its checkpoint among them; a forest calls
+    nothing. Raises InputError where samples do not fit the recipe, where fewer than two classes are left, where there
+    are too few blocks, or where a feature was never seen in training.
     """
     _check_shapes(samples, recipe)
     entries, left_out = _choose_classes(samples.y, classes, options, colours or {})
@@ -84,8 +86,8 @@ def fit(
         name: Part(scale(samples.x[used[rows]], scaling.lower, scaling.upper, scaling.fill), y[rows])
         for name, rows in chosen.items()
     }
-    trained = _train(parts["train"], parts["validation"], len(entries), options, progress)
     key = training_key(samples, recipe, classes, options, colours)
+    trained = _train(parts, len(entries), options, progress, key=key, hooks=hooks)
     card = _card(entries, recipe, scaling, trained, options)
     temperature = fit_temperature(_logits(card, trained.weights, parts["validation"].x), parts["validation"].y)
     p = probabilities(_logits(card, trained.weights, parts["test"].x), temperature)
@@ -172,14 +174,22 @@ def _scaling(x: NDArray[np.float32], recipe: Recipe) -> Scaling:
     return Scaling(lower, upper, fill)
 
 
-def _train(train: Part, validation: Part, classes: int, options: TrainOptions, progress: Progress | None) -> Trained:
+def _train(
+    parts: Mapping[str, Part],
+    classes: int,
+    options: TrainOptions,
+    progress: Progress | None,
+    *,
+    key: str,
+    hooks: Hooks | None,
+) -> Trained:
     if options.family == "forest":
         from engine.training.trees import grow  # scikit-learn takes a second to import
 
-        return grow(train, options)
+        return grow(parts["train"], options)
     from engine.training.loop import descend  # torch takes two
 
-    return descend(train, validation, classes, options, progress)
+    return descend(parts["train"], parts["validation"], classes, options, progress, key=key, hooks=hooks)
 
 
 def _split_report(split: Split, parts: Mapping[str, Part], entries: tuple[ClassEntry, ...]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.training.checkpoint import Checkpoint
+
 Progress = Callable[[int, int, float, float], None]
 """Called after every epoch with (epoch from 1, epochs at most, mean training loss, validation macro-F1)."""
 
@@ -20,6 +22,17 @@ class Part:
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a network's training calls on its way, beside ``Progress``; none of it changes the outcome."""
+
+    batch: Callable[[int, float], None] | None = None
+    """Called after every batch with (epoch from 1, share of it done); may raise a TilthError to end the training."""
+    resumed: Callable[[int], None] | None = None
+    """Called once, with the number of epochs done, where a training goes on from its checkpoint."""
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
