@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.accuracy import confusion, score
 from engine.errors import TilthError
 from engine.models.series import NETWORKS, parameter_count, to_bytes, torch_device
+from engine.training.balance import epoch_order, turned
 from engine.training.descent import Descent
 from engine.training.objective import objective_for
 from engine.training.options import TrainOptions
@@ -23,6 +24,8 @@ WEIGHT_DECAY = 1e-6
 LARGEST_GRADIENT = 1.0
 """Norm to which gradients of recurrent networks are cut: over many steps they may explode."""
 _EVALUATION_BATCH = 1024
+_PATCH_AXES = 5
+"""Axes of patches (n, t, f, s, s); series have three."""
 
 
 def descend(
@@ -86,7 +89,7 @@ def _epochs(
     device = next(descent.network.parameters()).device
     x, y = torch.from_numpy(train.x).to(device), torch.from_numpy(train.y).to(device)
     while descent.epoch < options.epochs and descent.epoch - descent.gained_epoch < options.patience:
-        loss = _one_epoch(descent, (x, y), options.batch, told)
+        loss = _one_epoch(descent, (x, y), options, told)
         descent.schedule.step()
         descent.epoch += 1
         logits = evaluate(descent.network, validation.x)
@@ -107,21 +110,22 @@ def evaluate(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _one_epoch(
-    descent: Descent, samples: tuple[Tensor, Tensor], batch: int, told: Callable[[int, float], None] | None
+    descent: Descent, samples: tuple[Tensor, Tensor], options: TrainOptions, told: Callable[[int, float], None] | None
 ) -> float:
-    """One pass over the samples in random order; the mean loss."""
+    """One pass over the samples in random order, rare ones repeated where asked for; the mean loss."""
     x, y = samples
     network, optimiser = descent.network, descent.optimiser
     network.train()
     recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules())
-    order = torch.randperm(len(x)).to(x.device)
+    order, repeated = epoch_order(y.cpu(), options.imbalance == "oversample")
     total = torch.zeros((), device=x.device)
     seen = 0
-    for rows in order.split(batch):
+    for rows, again in zip(order.to(x.device).split(options.batch), repeated.split(options.batch), strict=True):
         if len(rows) == 1:  # batch norm has no variance of one sample
             continue
         optimiser.zero_grad(set_to_none=True)
-        loss = descent.objective.loss(network, x[rows], y[rows], rows)
+        batch = turned(x[rows], again) if x.ndim == _PATCH_AXES and again.any() else x[rows]
+        loss = descent.objective.loss(network, batch, y[rows], rows)
         loss.backward()
         if recurrent:
             nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from engine.training.balance import MixUp, class_weights
 from engine.training.options import TrainOptions
 from engine.training.parts import Part
 
@@ -36,13 +37,19 @@ class Objective(Protocol):
 
 
 class CrossEntropy:
-    """Mean cross-entropy, with the classes' weights where some are given: (k,) float32 on the network's device."""
+    """Mean cross-entropy over the batch, each sample's multiplied by its class' weight where weights are given.
+
+    weights: (k,) float32 on the network's device.
+    """
 
     def __init__(self, weights: Tensor | None = None) -> None:
         self._weights = weights
 
     def loss(self, network: nn.Module, x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(network(x), y, self._weights)
+        if self._weights is None:
+            return nn.functional.cross_entropy(network(x), y)
+        # Divided by the samples, not by their weights: a batch without rare samples then weighs less, as it should.
+        return nn.functional.cross_entropy(network(x), y, self._weights, reduction="sum") / len(y)
 
     def state(self) -> dict[str, Tensor]:
         return {}
@@ -53,4 +60,7 @@ class CrossEntropy:
 
 def objective_for(options: TrainOptions, train: Part, classes: int, device: torch.device) -> Objective:
     """The objective that the options ask for, to be asked on batches of ``train``."""
-    return CrossEntropy()
+    y = torch.from_numpy(train.y).to(device)
+    if options.imbalance == "mixup":
+        return MixUp(torch.from_numpy(train.x).to(device), y)
+    return CrossEntropy(class_weights(y, classes) if options.imbalance == "balanced_loss" else None)

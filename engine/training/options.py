@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.models.card import Family
 from engine.types import Options
@@ -30,6 +30,10 @@ class TrainOptions(Options):
     """Epochs without a validation macro-F1 better by 0.001 after which training stops."""
     batch: Annotated[int, Field(ge=2)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    imbalance: Literal["none", "oversample", "balanced_loss", "mixup"] = "none"
+    """What is done for rare classes: their samples are repeated (patches turned and mirrored), weigh more in the loss
+    (N / (K n_k)), or all are mixed with samples drawn from the classes alike. Probabilities are then those of a land
+    where all classes are as common. A forest knows ``balanced_loss`` alone."""
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
     threads: Annotated[int, Field(ge=1)] = 1
@@ -37,3 +41,9 @@ class TrainOptions(Options):
     are 1.5 times as fast on idle cores, and 30 times slower on busy ones: OpenMP's threads spin for each other."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     """Torch device; on a GPU two trainings may differ in the last bits."""
+
+    @model_validator(mode="after")
+    def _a_forest_repeats_and_mixes_nothing(self) -> TrainOptions:
+        if self.family == "forest" and self.imbalance not in ("none", "balanced_loss"):
+            raise ValueError(f"imbalance {self.imbalance!r} is for networks; a forest takes none or balanced_loss")
+        return self
