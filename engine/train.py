@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,12 @@ from engine.features import FEATURES_VERSION, cut, derive, hide, layers_needed
 from engine.ground import Ground
 from engine.keys import shards_around
 from engine.ledger import Record
-from engine.models import Domain, Recipe, read_card, write_model
+from engine.models import Domain, Folder, Recipe, read_card, write_model
 from engine.objects import Objects, absolute, file_digest
 from engine.plan import Plan
 from engine.samples import MOST_PER_TILE, LabelOptions, Labels, draw, joined, legend_of
 from engine.store import CubeLayout, decode_window
-from engine.training import TrainOptions, fit
+from engine.training import Checkpoint, Hooks, Progress, TrainOptions, fit
 from engine.training.fit import TRAINING_VERSION
 from engine.types import Samples, Tile, digest
 
@@ -63,17 +63,24 @@ def is_trained(request: TrainRequest) -> bool:
         return False
 
 
-def train(request: TrainRequest, progress: Callable[..., None] | None = None) -> dict[str, Any]:
-    """Sample, fit, write the model. Returns the report, which lies beside the model as ``training.json``."""
+def train(request: TrainRequest, progress: Progress | None = None, hooks: Hooks | None = None) -> dict[str, Any]:
+    """Sample, fit, write the model. Returns the report, which lies beside the model as ``training.json``.
+
+    A checkpoint lies there as well until the model is written; ``hooks`` need not bring one.
+    """
+    hooks = hooks or Hooks()
+    checkpoint = hooks.checkpoint or Checkpoint(Folder(absolute(request.model_uri)))
+    hooks = replace(hooks, checkpoint=checkpoint)
     samples = collect(request)
     legend = legend_of(request.labels, samples)
-    fitted = fit(samples, request.recipe, legend.names, request.options, progress, colours=legend.colours)
+    fitted = fit(samples, request.recipe, legend.names, request.options, progress, colours=legend.colours, hooks=hooks)
     training = {**fitted.card.training, "inputs": request.key()}
     card = fitted.card.model_copy(update={"training": training})
     Objects(absolute(request.model_uri)).put(
         "training.json", (json.dumps(fitted.report, indent=2, sort_keys=True) + "\n").encode()
     )
     write_model(card, fitted.weights, request.model_uri, request.domain)
+    checkpoint.clear()
     return fitted.report
 
 

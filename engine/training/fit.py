@@ -21,14 +21,12 @@ from engine.training.blocks import Split, deal_blocks, within_one_part
 from engine.training.calibrate import fit_temperature
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
-from engine.training.parts import Part, Progress, Scaling, Trained
+from engine.training.parts import Hooks, Part, Progress, Scaling, Trained, portions
 from engine.training.report import accuracy_report
 from engine.types import Samples, digest
 
-TRAINING_VERSION = "training-1"
+TRAINING_VERSION = "training-2"
 """Raised whenever the arithmetic of training changes."""
-
-_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +62,14 @@ def fit(
     progress: Progress | None = None,
     *,
     colours: Mapping[int, str] | None = None,
+    hooks: Hooks | None = None,
 ) -> Fitted:
     """Train, calibrate and test a model on labelled pixels. Equal arguments give equal bytes on one kind of CPU.
 
     classes: name of each legend code to be mapped; samples of other codes are not used. colours: #rrggbb by code.
-    progress: told after every epoch of a network. Raises InputError where samples do not fit the recipe, where fewer
-    than two classes are left, where there are too few blocks, or where a feature was never seen in training.
+    progress: told after every epoch of a network. hooks: what else it calls, its checkpoint among them; a forest calls
+    nothing. Raises InputError where samples do not fit the recipe, where fewer than two classes are left, where there
+    are too few blocks, or where a feature was never seen in training.
     """
     _check_shapes(samples, recipe)
     entries, left_out = _choose_classes(samples.y, classes, options, colours or {})
@@ -78,15 +78,14 @@ def fit(
     y, block = np.searchsorted(codes, samples.y[used]).astype(np.int64), samples.block[used]
     split = deal_blocks(y, block, options.seed, options.block_m)
     whole = within_one_part(split, block, None if samples.near is None else samples.near[used])
-    chosen = {name: np.flatnonzero(mask & whole) for name, mask in split.parts.items()}
-    chosen["train"] = _at_most(chosen["train"], y, options)
+    chosen = _chosen(split, whole, y, options)
     scaling = _scaling(samples.x[used[chosen["train"]]], recipe)
     parts = {
         name: Part(scale(samples.x[used[rows]], scaling.lower, scaling.upper, scaling.fill), y[rows])
         for name, rows in chosen.items()
     }
-    trained = _train(parts["train"], parts["validation"], len(entries), options, progress)
     key = training_key(samples, recipe, classes, options, colours)
+    trained = _train(parts, len(entries), options, progress, key=key, hooks=hooks)
     card = _card(entries, recipe, scaling, trained, options)
     temperature = fit_temperature(_logits(card, trained.weights, parts["validation"].x), parts["validation"].y)
     p = probabilities(_logits(card, trained.weights, parts["test"].x), temperature)
@@ -104,8 +103,7 @@ def fit(
 def _logits(card: Card, weights: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits of scaled input by the very code that will map, from the very bytes that will be written."""
     classifier = open_model(card, weights)
-    parts = [classifier.logits(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH)]
-    return np.concatenate(parts)
+    return np.concatenate([classifier.logits(part) for part in portions(x)])
 
 
 def _check_shapes(samples: Samples, recipe: Recipe) -> None:
@@ -145,6 +143,19 @@ def _choose_classes(
     return class_entries(kept, classes, colours), left_out
 
 
+def _chosen(
+    split: Split, whole: NDArray[np.bool_], y: NDArray[np.int64], options: TrainOptions
+) -> dict[str, NDArray[np.intp]]:
+    """Rows of the samples that are used, by part, in order, drawn at random by the seed where there are more than
+    asked for."""
+    rows = {name: np.flatnonzero(mask & whole) for name, mask in split.parts.items()}
+    rng = np.random.default_rng(options.seed + 1)
+    for name in ("validation", "test"):
+        if len(rows[name]) > options.most_judged:
+            rows[name] = np.sort(rng.choice(rows[name], options.most_judged, replace=False))
+    return rows | {"train": _at_most(rows["train"], y, options)}
+
+
 def _at_most(rows: NDArray[np.intp], y: NDArray[np.int64], options: TrainOptions) -> NDArray[np.intp]:
     """``rows`` in order, with at most ``max_samples_per_class`` of each class, drawn at random by the seed."""
     rng = np.random.default_rng(options.seed)
@@ -176,14 +187,22 @@ def _scaling(x: NDArray[np.float32], recipe: Recipe) -> Scaling:
     return Scaling(lower, upper, fill)
 
 
-def _train(train: Part, validation: Part, classes: int, options: TrainOptions, progress: Progress | None) -> Trained:
+def _train(
+    parts: Mapping[str, Part],
+    classes: int,
+    options: TrainOptions,
+    progress: Progress | None,
+    *,
+    key: str,
+    hooks: Hooks | None,
+) -> Trained:
     if options.family == "forest":
         from engine.training.trees import grow  # scikit-learn takes a second to import
 
-        return grow(train, options)
+        return grow(parts["train"], options)
     from engine.training.loop import descend  # torch takes two
 
-    return descend(train, validation, classes, options, progress)
+    return descend(parts["train"], parts["validation"], classes, options, progress, key=key, hooks=hooks)
 
 
 def _split_report(split: Split, parts: Mapping[str, Part], entries: tuple[ClassEntry, ...]) -> dict[str, Any]:

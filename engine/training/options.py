@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from engine.models.card import PATCHES, Family
 from engine.types import MAX_HALO, Options
+
+_JUDGED, _JUDGED_SQUARES = 20_000, 2_000
 
 
 class TrainOptions(Options):
@@ -24,12 +26,18 @@ class TrainOptions(Options):
     min_samples: Annotated[int, Field(ge=1)] = 30
     """Classes with fewer labelled pixels are left out."""
     max_samples_per_class: Annotated[int, Field(ge=1)] = 10_000
-    """More training pixels of a class than this are drawn at random; validation and test keep theirs."""
+    """More training pixels of a class than this are drawn at random."""
+    max_judged: Annotated[int, Field(ge=1)] | None = None
+    """More pixels than this are drawn at random for validation, and for test; None: 20,000, of squares 2,000."""
     epochs: Annotated[int, Field(ge=1)] = 30
     patience: Annotated[int, Field(ge=1)] = 6
     """Epochs without a validation macro-F1 better by 0.001 after which training stops."""
     batch: Annotated[int, Field(ge=2)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    imbalance: Literal["none", "oversample", "balanced_loss", "mixup"] = "none"
+    """What is done for rare classes: their samples are repeated (patches turned and mirrored), weigh more in the loss
+    (N / (K n_k)), or all are mixed with samples drawn from the classes alike. Probabilities are then those of a land
+    where all classes are as common. A forest knows ``balanced_loss`` alone."""
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
     patch: Annotated[int, Field(ge=3, le=2 * MAX_HALO + 1)] | None = None
@@ -47,6 +55,17 @@ class TrainOptions(Options):
         if self.patch is not None and self.patch % 2 == 0:
             raise ValueError(f"patch {self.patch} has no middle pixel; use {self.patch - 1} or {self.patch + 1}")
         return self
+
+    @model_validator(mode="after")
+    def _a_forest_repeats_and_mixes_nothing(self) -> TrainOptions:
+        if self.family == "forest" and self.imbalance not in ("none", "balanced_loss"):
+            raise ValueError(f"imbalance {self.imbalance!r} is for networks; a forest takes none or balanced_loss")
+        return self
+
+    @property
+    def most_judged(self) -> int:
+        """Samples of validation, and of test."""
+        return self.max_judged or (_JUDGED_SQUARES if self.halo else _JUDGED)
 
     @property
     def halo(self) -> int:

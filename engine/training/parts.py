@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.training.checkpoint import Checkpoint
+
 Progress = Callable[[int, int, float, float], None]
 """Called after every epoch with (epoch from 1, epochs at most, mean training loss, validation macro-F1)."""
 
 
+_SERIES, _SQUARES = 1024, 64
+"""Rows of one forward pass when a network is judged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Samples of one part of the split. x: (n, t, f) float32 scaled to 0 to 1. y: (n,) int64 class indices."""
+    """Samples of one part of the split. x: (n, t, f) or (n, t, f, s, s) float32 scaled to 0 to 1. y: (n,) int64 class
+    indices."""
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a network's training calls on its way, beside ``Progress``; none of it changes the outcome."""
+
+    batch: Callable[[int, float], None] | None = None
+    """Called after every batch with (epoch from 1, share of it done); may raise a TilthError to end the training."""
+    resumed: Callable[[int], None] | None = None
+    """Called once, with the number of epochs done, where a training goes on from its checkpoint."""
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +57,9 @@ class Trained:
     """Weights of the network, or nodes of the forest."""
     notes: dict[str, Any]
     """JSON-able remarks for the report, such as the best epoch."""
+
+
+def portions(x: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """``x`` (n, t, f) or (n, t, f, s, s) in portions of rows that a network judges at once."""
+    rows = _SERIES if x.ndim == 3 else _SQUARES
+    return (x[start : start + rows] for start in range(0, len(x), rows))
