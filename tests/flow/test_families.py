@@ -19,8 +19,8 @@ from tests.flow.flow import Job
 PATCH_PX = 512
 STEPS = 16
 FAST: dict[str, Any] = {"epochs": 2, "max_samples_per_class": 30, "max_judged": 150, "trees": 20}
-SMALLER = {"convstar3d": 5, "cnn3d": 5}
-"""Patches of the two heaviest: 5 pixels instead of 11 take a fifth of the time."""
+SMALLER = {"convstar3d": 5, "convstar": 5, "cnn3d": 5}
+"""Patches of the heaviest: 5 pixels instead of 11 take a fifth of the time."""
 
 
 @pytest.fixture(scope="module")
