@@ -25,7 +25,8 @@ _CPU_BATCH = 512
 each layer's result no longer fits in the cache and comes in pages new from the system; the others vary less."""
 
 _LARGE_BATCH = 65536
-"""For a GPU, whose cores want that many rows at once, and for a forest, whose trees cost the same call each pass."""
+"""For a GPU, whose cores want that many rows at once, for a forest, whose trees cost the same call each pass, and
+for an SVM, which cuts its rows itself."""
 
 
 def classify(
@@ -70,7 +71,7 @@ def suggest_micro_batch(card: Card, memory_bytes: int, device: str = "cpu") -> i
     series = card.recipe.steps * len(card.recipe.features)
     values = 2 * series + 2 * len(card.classes)
     values += _VALUES_PER_STEP.get(card.family, 0) * card.recipe.steps
-    cap = _CPU_BATCH if device == "cpu" and card.family != "forest" else _LARGE_BATCH
+    cap = _CPU_BATCH if device == "cpu" and card.family not in ("forest", "svm") else _LARGE_BATCH
     batch = 64
     while batch * 2 <= cap and batch * 2 * values * 4 <= memory_bytes:
         batch *= 2

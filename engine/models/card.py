@@ -19,7 +19,7 @@ from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options
 MAX_CLASSES = 255
 """Class indices are uint8 and 255 means no data."""
 
-Family = Literal["tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "forest"]
+Family = Literal["tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "forest", "svm"]
 
 
 class Recipe(Options):
@@ -95,7 +95,7 @@ class Card(Options):
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     weights_bytes: Annotated[int, Field(ge=1)]
     parameters: Annotated[int, Field(ge=1)]
-    """Trained numbers: weights of the network, or nodes of the forest."""
+    """Trained numbers: weights of the network, nodes of the forest, or the SVM's support vectors and coefficients."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Provenance as JSON: split by blocks, counts, accuracy, key of data and options."""
     licence: Annotated[str, Field(min_length=1)] = "other"

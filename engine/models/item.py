@@ -34,6 +34,7 @@ _FRAMEWORKS = {
     "transformer": ("Transformer", *_TORCH),
     "agrispec": ("AgriSpec", *_TORCH),
     "forest": ("Random Forest", "scikit-learn", "scikit-learn", "skops.io.dumps"),
+    "svm": ("Support Vector Machine", "scikit-learn", "scikit-learn", "safetensors.numpy.save"),
 }
 
 

@@ -85,6 +85,10 @@ def open_model(card: Card, weights: bytes, device: str = "cpu") -> Classifier:
         from engine.models.forest import ForestClassifier  # scikit-learn takes a second to import
 
         return ForestClassifier(card, weights)
+    if card.family == "svm":
+        from engine.models.svm import SupportVectors
+
+        return SupportVectors(card, weights)
     from engine.models.series import NetworkClassifier  # torch takes two
 
     return NetworkClassifier(card, weights, device)

@@ -145,13 +145,13 @@ def _choose_classes(
 
 
 def _at_most(rows: NDArray[np.intp], y: NDArray[np.int64], options: TrainOptions) -> NDArray[np.intp]:
-    """``rows`` in order, with at most ``max_samples_per_class`` of each class, drawn at random by the seed."""
+    """``rows`` in order, with at most ``options.per_class`` of each class, drawn at random by the seed."""
     rng = np.random.default_rng(options.seed)
     kept = []
     for code in np.unique(y[rows]):
         own = rows[y[rows] == code]
-        if len(own) > options.max_samples_per_class:
-            own = rng.choice(own, options.max_samples_per_class, replace=False)
+        if len(own) > options.per_class:
+            own = rng.choice(own, options.per_class, replace=False)
         kept.append(own)
     return np.sort(np.concatenate(kept))
 
@@ -177,6 +177,10 @@ def _train(train: Part, validation: Part, classes: int, options: TrainOptions, p
         from engine.training.trees import grow  # scikit-learn takes a second to import
 
         return grow(train, options)
+    if options.family == "svm":
+        from engine.training.support import separate
+
+        return separate(train, options)
     from engine.training.loop import descend  # torch takes two
 
     return descend(train, validation, classes, options, progress)

@@ -25,6 +25,8 @@ class TrainOptions(Options):
     """Classes with fewer labelled pixels are left out."""
     max_samples_per_class: Annotated[int, Field(ge=1)] = 10_000
     """More training pixels of a class than this are drawn at random; validation and test keep theirs."""
+    svm_samples_per_class: Annotated[int, Field(ge=1)] = 2_000
+    """The same cap for an SVM, whose time grows with the square of the samples; the smaller of the two holds."""
     epochs: Annotated[int, Field(ge=1)] = 30
     patience: Annotated[int, Field(ge=1)] = 6
     """Epochs without a validation macro-F1 better by 0.001 after which training stops."""
@@ -37,3 +39,9 @@ class TrainOptions(Options):
     are 1.5 times as fast on idle cores, and 30 times slower on busy ones: OpenMP's threads spin for each other."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     """Torch device; on a GPU two trainings may differ in the last bits."""
+
+    @property
+    def per_class(self) -> int:
+        """Training pixels of one class at most."""
+        cap = self.max_samples_per_class
+        return min(cap, self.svm_samples_per_class) if self.family == "svm" else cap
