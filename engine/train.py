@@ -68,7 +68,7 @@ def train(request: TrainRequest, progress: Callable[..., None] | None = None) ->
     Objects(absolute(request.model_uri)).put(
         "training.json", (json.dumps(fitted.report, indent=2, sort_keys=True) + "\n").encode()
     )
-    write_model(card, fitted.weights, request.model_uri, request.domain)
+    write_model(card, fitted.weights, request.model_uri, request.domain, fitted.golden)
     return fitted.report
 
 

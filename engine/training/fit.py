@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, probabilities, scale
+from engine.models.golden import golden_bytes, golden_rows, with_golden
 from engine.models.package import open_model
 from engine.training.blocks import Split, deal_blocks
 from engine.training.calibrate import fit_temperature
@@ -37,6 +38,8 @@ class Fitted:
 
     card: Card
     weights: bytes
+    golden: bytes
+    """What the model made of some validation samples (``engine.models.golden``)."""
     report: dict[str, Any]
 
 
@@ -97,7 +100,9 @@ def fit(
         "accuracy": accuracy,
     }
     provenance = {**card.training, **_provenance(report), "key": key}
-    return Fitted(card.model_copy(update={"temperature": temperature, "training": provenance}), trained.weights, report)
+    card = card.model_copy(update={"temperature": temperature, "training": provenance})
+    golden = golden_bytes(open_model(card, trained.weights), golden_rows(samples.x[used[chosen["validation"]]]))
+    return Fitted(with_golden(card, golden), trained.weights, golden, report)
 
 
 def _logits(card: Card, weights: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -188,7 +193,7 @@ def _train(train: Part, validation: Part, classes: int, options: TrainOptions, p
 
 def _split_report(split: Split, parts: Mapping[str, Part], entries: tuple[ClassEntry, ...]) -> dict[str, Any]:
     """Blocks and samples per part, and the classes that a part lacks."""
-    rows: dict[str, Any] = {"seed": split.seed}
+    rows: dict[str, Any] = {"seed": split.seed, "sha256": split.sha256}
     for (name, part), blocks in zip(parts.items(), split.blocks, strict=True):
         counts = np.bincount(part.y, minlength=len(entries))
         rows[name] = {

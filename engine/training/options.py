@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from engine.models.card import Family
 from engine.types import Options
@@ -39,6 +39,15 @@ class TrainOptions(Options):
     are 1.5 times as fast on idle cores, and 30 times slower on busy ones: OpenMP's threads spin for each other."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     """Torch device; on a GPU two trainings may differ in the last bits."""
+
+    @field_validator("family")
+    @classmethod
+    def _can_be_trained(cls, family: Family) -> Family:
+        if family == "onnx":
+            raise ValueError(
+                "onnx is no family to train; bring such a model with: tilth model add FILE MODEL --card CARD"
+            )
+        return family
 
     @property
     def per_class(self) -> int:
