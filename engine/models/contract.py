@@ -42,11 +42,19 @@ def examine(uri: str) -> list[Clause]:
         model, golden = load_model(uri), read_golden(uri)
     except InputError as error:
         return [Clause("files", False, str(error))]
-    clauses = [Clause("files", True, "card, weights and their SHA-256 are in order")]
-    clauses.append(_golden(model, golden, uri) if golden else Clause("golden pair", None, "the model has none"))
-    x = made_rows(model.card, ROWS)
-    first = _classes(model, x)
-    return [*clauses, first, *(_behaviour(model, x) if first.kept else ())]
+    files = Clause("files", True, "card, weights and their SHA-256 are in order")
+    return [files, *examine_model(model, golden, uri)]
+
+
+def examine_model(model: Classifier, golden: bytes | None, place: str) -> list[Clause]:
+    """The clauses about what a model says, tried on one that is open; none after one that cannot be tried."""
+    clauses: list[Clause] = []
+    try:
+        for clause in _behaviour(model, golden, place):
+            clauses.append(clause)
+    except InputError as error:
+        clauses.append(Clause("every batch", False, str(error)))
+    return clauses
 
 
 def throughput(model: Classifier) -> float:
@@ -76,26 +84,21 @@ def made_rows(card: Card, n: int) -> NDArray[np.float32]:
     return x.astype(np.float32)
 
 
-def _golden(model: Classifier, golden: bytes, uri: str) -> Clause:
-    x, expected = golden_pair(golden, uri)
-    try:
-        found = model.predict(x)
-    except InputError as error:
-        return Clause("golden pair", False, str(error))
+def _golden(model: Classifier, golden: bytes, place: str) -> Clause:
+    x, expected = golden_pair(golden, place)
+    found = model.predict(x)
     if found.shape != expected.shape:
         return Clause("golden pair", False, f"probabilities {found.shape}, {expected.shape} when it was written")
     equal = np.array_equal(found, expected)
     return _within("golden pair", found, expected, "equal to the bit" if equal else "")
 
 
-def _classes(model: Classifier, x: NDArray[np.float32]) -> Clause:
-    p, k = model.predict(x), len(model.card.classes)
-    return Clause("classes", p.shape == (len(x), k), f"{len(x)} rows give {p.shape}, the card has {k} classes")
-
-
-def _behaviour(model: Classifier, x: NDArray[np.float32]) -> Iterator[Clause]:
-    """The clauses about rows: their company, their order, and rows without data."""
+def _behaviour(model: Classifier, golden: bytes | None, place: str) -> Iterator[Clause]:
+    """The golden pair, then the clauses about rows: their company, their order, and rows without data."""
+    yield _golden(model, golden, place) if golden else Clause("golden pair", None, "the model has none")
+    x, k = made_rows(model.card, ROWS), len(model.card.classes)
     whole = model.predict(x)
+    yield Clause("classes", whole.shape == (ROWS, k), f"{ROWS} rows give {whole.shape}, the card has {k} classes")
     yield _distribution("probabilities", whole)
     parts = [np.concatenate([model.predict(x[i : i + size]) for i in range(0, len(x), size)]) for size in _SIZES]
     worst = max(parts, key=lambda part: _gap(part, whole))

@@ -33,15 +33,32 @@ class GraphClassifier(Calibrated):
 
     def __init__(self, card: Card, weights: bytes) -> None:
         super().__init__(card)
-        place = f"model {card.name}, {card.weights}"
+        self._place = place = f"model {card.name}, {card.weights}"
         _libraries(place)
         _check_graph(weights, place)
         self._session = _session(weights, place)
         self._input = _check_ends(self._session, card, place)
 
     def _forward(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = np.asarray(self._session.run(None, {self._input: scaled})[0], np.float32)
+        out = self._run(scaled)
+        expected = (len(scaled), len(self._card.classes))
+        if out.shape != expected:
+            raise InputError(
+                f"a graph that gives {out.shape} for {len(scaled)} rows", expected=str(expected), place=self._place,
+                remedy=_REMEDY,
+            )  # fmt: skip
         return np.log(np.maximum(out, TINY)) if self._card.gives == "probabilities" else out
+
+    def _run(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            return np.asarray(self._session.run(None, {self._input: scaled})[0], np.float32)
+        except Exception as error:  # onnxruntime's own errors share no base but this
+            if "allocate memory" in str(error):
+                raise MemoryError(str(error)) from error
+            told = _first_line(error)
+            raise InputError(
+                f"a graph that fails on {len(scaled)} rows ({told})", place=self._place, remedy=_REMEDY
+            ) from error
 
 
 def count_parameters(weights: bytes, place: str) -> int:
@@ -72,10 +89,8 @@ def _check_graph(weights: bytes, place: str) -> Any:
 
     try:
         model = onnx.load_model_from_string(weights)
-        onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"no ONNX model ({first})", place=place, remedy=_REMEDY) from error
+    except DecodeError as error:
+        raise InputError(f"no ONNX model ({_first_line(error)})", place=place, remedy=_REMEDY) from error
     own = {function.domain for function in model.functions}
     foreign = {node.domain for node in _nodes(model)} - set(DOMAINS) - own
     if foreign:
@@ -92,6 +107,10 @@ def _check_graph(weights: bytes, place: str) -> Any:
             place=place,
             remedy="export with external_data=False, or onnx.save(onnx.load(FILE), 'model.onnx')",
         )
+    try:
+        onnx.checker.check_model(model)  # not before: it opens the files that external weights name
+    except onnx.checker.ValidationError as error:
+        raise InputError(f"no ONNX model ({_first_line(error)})", place=place, remedy=_REMEDY) from error
     return model.graph
 
 
@@ -132,9 +151,12 @@ def _session(weights: bytes, place: str) -> Any:
     try:
         return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no base but this
-        first = str(error).strip().splitlines()[0]
         remedy = "export for an opset that the installed onnxruntime knows, or install a newer one"
-        raise InputError(f"onnxruntime does not take it ({first})", place=place, remedy=remedy) from error
+        raise InputError(f"onnxruntime does not take it ({_first_line(error)})", place=place, remedy=remedy) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _check_ends(session: Any, card: Card, place: str) -> str:
