@@ -31,7 +31,8 @@ _CPU_SQUARES = 32
 """The same for a network over squares, whose rows are a hundred times as large."""
 
 _LARGE_BATCH = 65536
-"""For a GPU, whose cores want that many rows at once, and for a forest, whose trees cost the same call each pass."""
+"""For a GPU, whose cores want that many rows at once, for a forest, whose trees cost the same call each pass, and
+for an SVM, which cuts its rows itself."""
 
 
 def classify(
@@ -77,7 +78,7 @@ def suggest_micro_batch(card: Card, memory_bytes: int, device: str = "cpu") -> i
     positions = card.recipe.steps * card.patch**2
     values = (2 * len(card.recipe.features) + _VALUES_PER_STEP.get(card.family, 0)) * positions + 2 * len(card.classes)
     cap = _LARGE_BATCH
-    if device == "cpu" and card.family != "forest":
+    if device == "cpu" and card.family not in ("forest", "svm"):
         cap = _CPU_SQUARES if card.halo else _CPU_BATCH
     batch = min(64, cap)  # the least there is
     while batch * 2 <= cap and batch * 2 * values * 4 <= memory_bytes:

@@ -79,7 +79,7 @@ def train(request: TrainRequest, progress: Progress | None = None, hooks: Hooks 
     Objects(absolute(request.model_uri)).put(
         "training.json", (json.dumps(fitted.report, indent=2, sort_keys=True) + "\n").encode()
     )
-    write_model(card, fitted.weights, request.model_uri, request.domain)
+    write_model(card, fitted.weights, request.model_uri, request.domain, fitted.golden)
     checkpoint.clear()
     return fitted.report
 

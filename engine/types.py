@@ -41,6 +41,15 @@ FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
 }
 """Every feature a recipe may name, and the bands it is made of (an index: in the order its kernel takes them)."""
 
+FEATURE_UNITS: Mapping[str, str] = {
+    **dict.fromkeys(OPTICAL_BANDS, "reflectance"),
+    **dict.fromkeys(RADAR_BANDS, "linear power"),
+    **dict.fromkeys(THERMAL_BANDS, "kelvin"),
+    **dict.fromkeys(C2_BANDS, "root of linear power"),
+    **dict.fromkeys(("ndvi", "evi", "gcvi", "lswi", "rvi"), "index"),
+}
+"""The physical unit of every feature; reflectance is 0 to 1, an index has none."""
+
 
 MAX_HALO = 16
 """Pixels a model may look beyond the one it classifies: so far around what is asked for the cube is built."""

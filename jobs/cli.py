@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from engine.errors import TilthError
-from jobs import show
+from jobs import models, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +21,8 @@ app = typer.Typer(
     "Exit codes: 0 done, 2 the spec or an input is wrong, 3 done but with quarantined tiles or scenes left out, "
     "4 failed, 5 budget reached, 130 cancelled.",
 )
+
+app.add_typer(models.app, name="model")
 
 SpecPath = Annotated[str, typer.Argument(metavar="JOB.YAML", help="The job: a path or an fsspec URL.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A job.yaml, or the uri of its map (output.uri).")]

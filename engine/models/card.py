@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from engine.errors import InputError
-from engine.types import FEATURE_BANDS, MAX_HALO, SENSOR_BANDS, Options
+from engine.types import FEATURE_BANDS, FEATURE_UNITS, MAX_HALO, SENSOR_BANDS, Options
 
 MAX_CLASSES = 255
 """Class indices are uint8 and 255 means no data."""
 
 Family = Literal[
-    "tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "forest",
+    "tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "forest", "svm", "onnx",
     "convstar3d", "convstar", "hybridsn", "cnn3d", "twobranch",
 ]  # fmt: skip
 
@@ -72,6 +72,20 @@ class Recipe(Options):
         bands = {band for name in self.features for band in FEATURE_BANDS[name]}
         return tuple(layer for layer, names in SENSOR_BANDS.items() if bands & set(names))
 
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The physical unit of each feature."""
+        return tuple(FEATURE_UNITS[name] for name in self.features)
+
+    @property
+    def cut_offs(self) -> tuple[str, ...]:
+        """The last days (MM-DD, of a common year) that the model may have seen when it speaks: its last step's end.
+
+        After 28 February of a leap year they come a day earlier.
+        """
+        last = date.fromisoformat(f"2001-{self.season_start}") + timedelta(days=self.steps * self.step_days - 1)
+        return (f"{last:%m-%d}",)
+
 
 class ClassEntry(Options):
     """One crop of the map; its position in ``Card.classes`` is its class index."""
@@ -82,6 +96,11 @@ class ClassEntry(Options):
     colour: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 
 
+def _units_of(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Our units for the card's features; none where there is no recipe, which is told by itself."""
+    return fields["recipe"].units if "recipe" in fields else ()
+
+
 class Card(Options):
     """What a model needs and gives. Written exactly into ``model.json`` and read back equal."""
 
@@ -89,6 +108,8 @@ class Card(Options):
     family: Family
     recipe: Recipe
     classes: Annotated[tuple[ClassEntry, ...], Field(min_length=2, max_length=MAX_CLASSES)]
+    units: tuple[str, ...] = Field(default_factory=_units_of)
+    """Per feature, the unit the model was trained in. It must be ours; a card without it is taken at its word."""
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     """Per feature, the values scaled to 0 and to 1: the training part's 1st and 99th percentile."""
@@ -96,14 +117,20 @@ class Card(Options):
     """Per feature, what stands for a missing series: the training part's median, physical units."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Logits are divided by it before the softmax (Guo et al. 2017)."""
+    mode: Literal["pixel", "patch", "parcel"] = "pixel"
+    """What gets one class: a pixel from its own series, a pixel from the patch around it, or a parcel's series."""
     halo: Annotated[int, Field(ge=0, le=MAX_HALO)] = 0
-    """Pixels the model looks beyond the one it classifies."""
+    """Pixels the model looks beyond the one it classifies; 0 but in mode patch."""
+    gives: Literal["logits", "probabilities"] = "logits"
+    """What the output of an ONNX model is; probabilities are turned into logits by the logarithm."""
     weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     """File name beside ``model.json``."""
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     weights_bytes: Annotated[int, Field(ge=1)]
+    golden_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of ``golden.safetensors``, input and what this model made of it (``engine.models.golden``); None without."""
     parameters: Annotated[int, Field(ge=1)]
-    """Trained numbers: weights of the network, or nodes of the forest."""
+    """Trained numbers: weights of the network, nodes of the forest, or the SVM's support vectors and coefficients."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Provenance as JSON: split by blocks, counts, accuracy, key of data and options."""
     licence: Annotated[str, Field(min_length=1)] = "other"
@@ -113,6 +140,12 @@ class Card(Options):
     def patch(self) -> int:
         """Side of the square of pixels the model looks at, odd; the one it classifies is in its middle."""
         return 2 * self.halo + 1
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Steps and features of one row of model input; in mode patch its rows and columns as well."""
+        series = (self.recipe.steps, len(self.recipe.features))
+        return (*series, self.patch, self.patch) if self.mode == "patch" else series
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
@@ -124,6 +157,17 @@ class Card(Options):
             raise ValueError(f"lower must be below upper, got {self.lower} and {self.upper}")
         if len({entry.code for entry in self.classes}) != len(self.classes):
             raise ValueError("two classes share one code")
+        if (self.halo > 0) != (self.mode == "patch"):
+            raise ValueError(f"mode {self.mode} with halo {self.halo}; a halo goes with mode patch, and with it alone")
+        return self
+
+    @model_validator(mode="after")
+    def _in_our_units(self) -> Card:
+        if len(self.units) != len(self.recipe.features):
+            raise ValueError(f"units must hold one unit per feature, got {self.units}")
+        for name, unit, ours in zip(self.recipe.features, self.units, self.recipe.units, strict=True):
+            if unit != ours:
+                raise ValueError(f"{name} is in {unit!r}, but what Tilth gives is in {ours!r}; convert the model")
         return self
 
 
@@ -138,8 +182,7 @@ def normalise(x: NDArray[np.float32], card: Card) -> NDArray[np.float32]:
     is not the card's.
     """
     recipe = card.recipe
-    square = (card.patch, card.patch) if card.halo else ()
-    if x.shape[1:] != (recipe.steps, len(recipe.features), *square):
+    if x.shape[1:] != card.input_shape:
         names = ", ".join(recipe.features) + (f"; {card.patch} x {card.patch} px" if card.halo else "")
         raise InputError(
             f"model input of shape {x.shape}",

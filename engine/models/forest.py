@@ -19,7 +19,8 @@ from sklearn.ensemble import RandomForestClassifier
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from engine.errors import InputError
-from engine.models.card import Card, normalise, probabilities
+from engine.models.card import Card
+from engine.models.classifier import Calibrated
 
 TRUSTED = ["sklearn.tree._tree.Tree"]
 """The one type beyond skops' own list; its danger, node indices out of range, is excluded by ``_check_trees``."""
@@ -30,26 +31,16 @@ RARE = 1e-3
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-class ForestClassifier:
+class ForestClassifier(Calibrated):
     """A trained forest; see ``engine.models.package.Classifier`` for its promise. Runs on one thread: scikit-learn's
     threads add up the trees in the order they finish, and float sums depend on it."""
 
     def __init__(self, card: Card, weights: bytes) -> None:
-        self._card = card
+        super().__init__(card)
         self._forest = _open(weights, card)
 
-    @property
-    def card(self) -> Card:
-        return self._card
-
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrated probabilities (n, k) float32 of ``x`` (n, t, f) float32, as the protocol says."""
-        return probabilities(self.logits(normalise(x, self._card)), self._card.temperature)
-
-    def logits(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logarithms of the classes' mean shares over the trees, (n, k) float32, of input already scaled."""
-        if len(scaled) == 0:  # scikit-learn refuses it
-            return np.empty((0, len(self._card.classes)), np.float32)
+    def _forward(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logarithms of the classes' mean shares over the trees."""
         shares = self._forest.predict_proba(scaled.reshape(len(scaled), -1))
         return np.log(shares + RARE).astype(np.float32)
 

@@ -2,7 +2,8 @@
 
 STAC 1.1, MLM 1.4 (the version pystac reads), classification 2.0, file 2.1. The extension's fields are for catalogues
 and people; what Tilth itself reads is ``tilth:card``, the card as it is. The JSON holds no clock and its keys are
-sorted: equal cards and areas give equal bytes.
+sorted: equal cards and areas give equal bytes. What MLM has no word for (units, steps, spatial mode, cut-off days,
+calibration, split, golden pair) stands beside it under ``tilth:`` names.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from engine.errors import InputError
 from engine.models.card import Card, ClassEntry
+from engine.models.golden import GOLDEN_NAME
 from engine.types import Options
 
 EXTENSIONS = (
@@ -39,6 +41,8 @@ _FRAMEWORKS = {
     "cnn3d": ("3D-CNN", *_TORCH),
     "twobranch": ("two-branch 3D-CNN", *_TORCH),
     "forest": ("Random Forest", "scikit-learn", "scikit-learn", "skops.io.dumps"),
+    "onnx": ("ONNX graph", "ONNX", "onnxruntime", "onnx"),
+    "svm": ("Support Vector Machine", "scikit-learn", "scikit-learn", "safetensors.numpy.save"),
 }
 
 
@@ -93,29 +97,50 @@ def _item(card: Card, domain: Domain) -> dict[str, Any]:
             "bands": _bands(card),
             "mlm:name": card.name,
             "mlm:architecture": architecture,
-            "mlm:tasks": ["semantic-segmentation"],
+            "mlm:tasks": _tasks(card),
             "mlm:framework": framework,
             "mlm:framework_version": version(distribution),
             "mlm:total_parameters": card.parameters,
             "mlm:pretrained": True,
             "mlm:input": [_input(card)],
             "mlm:output": [_output(card)],
+            **_beyond_mlm(card),
             "tilth:card": card.model_dump(mode="json"),
         },
         "links": [],
-        "assets": {"weights": _asset(card)},
+        "assets": {"weights": _asset(card), **_golden(card)},
     }
+
+
+def _beyond_mlm(card: Card) -> dict[str, Any]:
+    """What of the card a catalogue may ask for and MLM does not name."""
+    recipe, split = card.recipe, card.training.get("split") or {}
+    return {
+        "tilth:units": dict(zip(recipe.features, card.units, strict=True)),
+        "tilth:steps": {"count": recipe.steps, "days": recipe.step_days, "season_start": recipe.season_start},
+        "tilth:gap_filling": recipe.fill,
+        "tilth:cut_offs": list(recipe.cut_offs),
+        "tilth:mode": card.mode,
+        "tilth:patch_px": card.patch,
+        "tilth:halo_px": card.halo,
+        "tilth:temperature": card.temperature,
+        **({"tilth:training_split_sha256": split["sha256"]} if "sha256" in split else {}),
+    }
+
+
+def _tasks(card: Card) -> list[str]:
+    """MLM's word for one class per pixel, and for one class per parcel."""
+    return ["classification" if card.mode == "parcel" else "semantic-segmentation"]
 
 
 def _input(card: Card) -> dict[str, Any]:
     recipe = card.recipe
-    square, dims = ([card.patch] * 2, ["height", "width"]) if card.halo else ([], [])
     return {
-        "name": "time series of squares of pixels" if card.halo else "pixel time series",
+        "name": f"{card.mode} time series",
         "bands": list(recipe.features),
         "input": {
-            "shape": [-1, recipe.steps, len(recipe.features), *square],
-            "dim_order": ["batch", "time", "bands", *dims],
+            "shape": [-1, *card.input_shape],
+            "dim_order": ["batch", "time", "bands", "height", "width"][: 1 + len(card.input_shape)],
             "data_type": "float32",
         },
         "value_scaling": [
@@ -128,7 +153,7 @@ def _input(card: Card) -> dict[str, Any]:
 def _output(card: Card) -> dict[str, Any]:
     return {
         "name": "class probabilities",
-        "tasks": ["semantic-segmentation"],
+        "tasks": _tasks(card),
         "result": {"shape": [-1, len(card.classes)], "dim_order": ["batch", "class"], "data_type": "float32"},
         "classification:classes": [_class(index, entry) for index, entry in enumerate(card.classes)],
     }
@@ -157,9 +182,24 @@ def _asset(card: Card) -> dict[str, Any]:
     }
 
 
+def _golden(card: Card) -> dict[str, Any]:
+    """The asset of the golden pair, where the model has one."""
+    if card.golden_sha256 is None:
+        return {}
+    return {
+        "golden": {
+            "href": f"./{GOLDEN_NAME}",
+            "title": "Input rows and the probabilities this model gave them",
+            "type": "application/octet-stream",
+            "roles": ["tilth:golden"],
+            "file:checksum": _SHA256_MULTIHASH + card.golden_sha256,
+        }
+    }
+
+
 def _bands(card: Card) -> list[dict[str, str]]:
     """The inputs as STAC bands; MLM wants them in the properties, and STAC 1.1 allows that only beside an asset's."""
-    return [{"name": name} for name in card.recipe.features]
+    return [{"name": name, "unit": unit} for name, unit in zip(card.recipe.features, card.units, strict=True)]
 
 
 def _utc(moment: datetime) -> str:

@@ -1,6 +1,7 @@
 """A model on disk or in a bucket: ``model.json`` and its weights file in one folder.
 
-Weights are safetensors or skops, checked against the card's SHA-256 before they are opened; no pickle is ever opened.
+Weights are safetensors, skops or ONNX, checked against the card's SHA-256 before they are opened; what could hold code
+(pickles, TorchScript, ``.pt2``) is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from engine.errors import InfrastructureError, InputError, TilthError
 from engine.models.card import Card
+from engine.models.golden import GOLDEN_NAME
 from engine.models.item import Domain, card_of, item_bytes
+from engine.models.refusal import refuse_code, refuse_name
 from engine.objects import filesystem
 
 ITEM_NAME = "model.json"
@@ -43,17 +46,36 @@ class Classifier(Protocol):
         ...
 
 
-def write_model(card: Card, weights: bytes, uri: str, domain: Domain) -> None:
+def write_model(card: Card, weights: bytes, uri: str, domain: Domain, golden: bytes | None = None) -> None:
     """Write a model into the folder ``uri`` (a path or an fsspec URL), replacing what is there.
 
     The old item goes first and the new one comes last: killed anywhere, the folder holds a whole model or none.
-    Raises InputError where ``weights`` are not those of the card or the folder cannot be written.
+    ``golden``: the golden pair that the card names, if it names one. Raises InputError where ``weights`` or ``golden``
+    are not those of the card or the folder cannot be written.
     """
-    _check_weights(card, weights, uri)
+    _check_sum(weights, card.weights_sha256, uri)
+    if golden is not None or card.golden_sha256 is not None:
+        _check_sum(golden or b"", card.golden_sha256 or "no golden pair", uri)
+    _write(uri, card.weights, weights, golden, item_bytes(card, domain))
+
+
+def copy_model(source: str, target: str) -> None:
+    """Copy a model from folder to folder, byte for byte, after checking its sums; replaces what is there."""
+    folder = Folder(source)
+    item = folder.read(ITEM_NAME)
+    card = card_of(item, folder.place(ITEM_NAME))
+    _write(target, card.weights, _weights(folder, card), read_golden(source), item)
+
+
+def read_golden(uri: str) -> bytes | None:
+    """The golden pair of the model in folder ``uri``, its sum checked; None where the card names none."""
     folder = Folder(uri)
-    folder.remove(ITEM_NAME)
-    folder.write(card.weights, weights)
-    folder.write(ITEM_NAME, item_bytes(card, domain))
+    card = card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
+    if card.golden_sha256 is None:
+        return None
+    golden = folder.read(GOLDEN_NAME)
+    _check_sum(golden, card.golden_sha256, folder.place(GOLDEN_NAME))
+    return golden
 
 
 def read_card(uri: str) -> Card:
@@ -74,9 +96,7 @@ def load_model(uri: str, device: str = "cpu") -> Classifier:
     """
     folder = Folder(uri)
     card = card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
-    weights = folder.read(card.weights)
-    _check_weights(card, weights, folder.place(card.weights))
-    return open_model(card, weights, device)
+    return open_model(card, _weights(folder, card), device)
 
 
 def open_model(card: Card, weights: bytes, device: str = "cpu") -> Classifier:
@@ -85,17 +105,45 @@ def open_model(card: Card, weights: bytes, device: str = "cpu") -> Classifier:
         from engine.models.forest import ForestClassifier  # scikit-learn takes a second to import
 
         return ForestClassifier(card, weights)
+    if card.family == "onnx":
+        from engine.models.onnx import GraphClassifier  # an extra, not there everywhere
+
+        return GraphClassifier(card, weights)
+    if card.family == "svm":
+        from engine.models.svm import SupportVectors
+
+        return SupportVectors(card, weights)
     from engine.models.series import NetworkClassifier  # torch takes two
 
     return NetworkClassifier(card, weights, device)
 
 
-def _check_weights(card: Card, weights: bytes, place: str) -> None:
-    found = hashlib.sha256(weights).hexdigest()
-    if found != card.weights_sha256:
+def _weights(folder: Folder, card: Card) -> bytes:
+    """The card's weights, refused where they could hold code, their sum checked."""
+    place = folder.place(card.weights)
+    refuse_name(card.weights, place)
+    weights = folder.read(card.weights)
+    refuse_code(weights, place)
+    _check_sum(weights, card.weights_sha256, place)
+    return weights
+
+
+def _write(uri: str, name: str, weights: bytes, golden: bytes | None, item: bytes) -> None:
+    folder = Folder(uri)
+    folder.remove(ITEM_NAME)
+    folder.remove(GOLDEN_NAME)
+    folder.write(name, weights)
+    if golden is not None:
+        folder.write(GOLDEN_NAME, golden)
+    folder.write(ITEM_NAME, item)
+
+
+def _check_sum(data: bytes, expected: str, place: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
         raise InputError(
-            f"weights with SHA-256 {found}",
-            expected=card.weights_sha256,
+            f"bytes with SHA-256 {found}",
+            expected=expected,
             place=place,
             remedy="the file was changed or cut short: copy the whole model folder again, or train anew",
         )

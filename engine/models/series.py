@@ -18,7 +18,8 @@ from torch import nn
 
 from engine.errors import InputError
 from engine.models.agrispec import AgriSpec
-from engine.models.card import Card, normalise, probabilities
+from engine.models.card import Card
+from engine.models.classifier import Calibrated
 from engine.models.cnn1d import CNN1D
 from engine.models.cnn3d import CNN3D
 from engine.models.convstar import ConvSTAR, ConvSTAR3D
@@ -69,7 +70,7 @@ def build(family: str, steps: int, features: int, classes: int, patch: int) -> n
     return NETWORKS[family](steps, features, classes)
 
 
-class NetworkClassifier:
+class NetworkClassifier(Calibrated):
     """A trained network on one device; see ``engine.models.package.Classifier`` for its promise.
 
     On a CPU a row's result does not depend on the other rows, on its position, or on one thread or two: measured with
@@ -78,7 +79,7 @@ class NetworkClassifier:
     """
 
     def __init__(self, card: Card, weights: bytes, device: str = "cpu") -> None:
-        self._card = card
+        super().__init__(card)
         network = build(card.family, card.recipe.steps, len(card.recipe.features), len(card.classes), card.patch)
         try:
             network.load_state_dict(load(weights))
@@ -91,18 +92,7 @@ class NetworkClassifier:
         self._device = torch_device(device)
         self._network = for_prediction(network).to(self._device)
 
-    @property
-    def card(self) -> Card:
-        return self._card
-
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrated probabilities (n, k) float32 of ``x`` (n, t, f) float32, as the protocol says."""
-        return probabilities(self.logits(normalise(x, self._card)), self._card.temperature)
-
-    def logits(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (n, k) float32 of input already scaled by ``normalise``."""
-        if len(scaled) == 0:  # recurrent layers refuse it
-            return np.empty((0, len(self._card.classes)), np.float32)
+    def _forward(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
         # One algorithm per shape, in full float32: cuDNN's search and TF32 would make the map depend on the moment.
         with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
             result = self._network(torch.from_numpy(scaled).to(self._device))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
+from engine.types import digest
 
 FOLDS = 5
 ATTEMPTS = 10
@@ -32,6 +33,8 @@ class Split:
     """Number of blocks in each part."""
     seed: int
     """The seed of the best attempt."""
+    sha256: str
+    """Digest of which block lies in which part: equal for models trained and tested on the same ground."""
 
     @property
     def parts(self) -> dict[str, NDArray[np.bool_]]:
@@ -74,8 +77,9 @@ def deal_blocks(y: NDArray[np.integer], block: NDArray[np.int64], seed: int, blo
             place="labels",
             remedy=remedy,
         )
+    sha256 = digest([groups.tolist(), part.tolist()])
     part = part[block_index]
-    return Split(part == TRAIN, part == VALIDATION, part == TEST, (blocks[0], blocks[1], blocks[2]), number)
+    return Split(part == TRAIN, part == VALIDATION, part == TEST, (blocks[0], blocks[1], blocks[2]), number, sha256)
 
 
 def within_one_part(split: Split, block: NDArray[np.int64], near: NDArray[np.int64] | None) -> NDArray[np.bool_]:

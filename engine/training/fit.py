@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, probabilities, scale
+from engine.models.golden import golden_bytes, golden_rows, with_golden
 from engine.models.package import open_model
 from engine.training.blocks import Split, deal_blocks, within_one_part
 from engine.training.calibrate import fit_temperature
@@ -35,6 +36,8 @@ class Fitted:
 
     card: Card
     weights: bytes
+    golden: bytes
+    """What the model made of some validation samples (``engine.models.golden``)."""
     report: dict[str, Any]
 
 
@@ -97,7 +100,9 @@ def fit(
         "accuracy": accuracy,
     }
     provenance = {**card.training, **_provenance(report), "key": key}
-    return Fitted(card.model_copy(update={"temperature": temperature, "training": provenance}), trained.weights, report)
+    card = card.model_copy(update={"temperature": temperature, "training": provenance})
+    golden = golden_bytes(open_model(card, trained.weights), golden_rows(samples.x[used[chosen["validation"]]]))
+    return Fitted(with_golden(card, golden), trained.weights, golden, report)
 
 
 def _logits(card: Card, weights: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -157,13 +162,13 @@ def _chosen(
 
 
 def _at_most(rows: NDArray[np.intp], y: NDArray[np.int64], options: TrainOptions) -> NDArray[np.intp]:
-    """``rows`` in order, with at most ``max_samples_per_class`` of each class, drawn at random by the seed."""
+    """``rows`` in order, with at most ``options.per_class`` of each class, drawn at random by the seed."""
     rng = np.random.default_rng(options.seed)
     kept = []
     for code in np.unique(y[rows]):
         own = rows[y[rows] == code]
-        if len(own) > options.max_samples_per_class:
-            own = rng.choice(own, options.max_samples_per_class, replace=False)
+        if len(own) > options.per_class:
+            own = rng.choice(own, options.per_class, replace=False)
         kept.append(own)
     return np.sort(np.concatenate(kept))
 
@@ -200,6 +205,10 @@ def _train(
         from engine.training.trees import grow  # scikit-learn takes a second to import
 
         return grow(parts["train"], options)
+    if options.family == "svm":
+        from engine.training.support import separate
+
+        return separate(parts["train"], options)
     from engine.training.loop import descend  # torch takes two
 
     return descend(parts["train"], parts["validation"], classes, options, progress, key=key, hooks=hooks)
@@ -207,7 +216,7 @@ def _train(
 
 def _split_report(split: Split, parts: Mapping[str, Part], entries: tuple[ClassEntry, ...]) -> dict[str, Any]:
     """Blocks and samples per part, and the classes that a part lacks."""
-    rows: dict[str, Any] = {"seed": split.seed}
+    rows: dict[str, Any] = {"seed": split.seed, "sha256": split.sha256}
     for (name, part), blocks in zip(parts.items(), split.blocks, strict=True):
         counts = np.bincount(part.y, minlength=len(entries))
         rows[name] = {
@@ -243,6 +252,7 @@ def _card(
         lower=scaling.lower,
         upper=scaling.upper,
         fill=scaling.fill,
+        mode="patch" if options.halo else "pixel",
         halo=options.halo,
         weights="model.skops" if options.family == "forest" else "model.safetensors",
         weights_sha256=hashlib.sha256(trained.weights).hexdigest(),

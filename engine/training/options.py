@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from engine.models.card import PATCHES, Family
 from engine.types import MAX_HALO, Options
@@ -29,6 +29,8 @@ class TrainOptions(Options):
     """More training pixels of a class than this are drawn at random."""
     max_judged: Annotated[int, Field(ge=1)] | None = None
     """More pixels than this are drawn at random for validation, and for test; None: 20,000, of squares 2,000."""
+    svm_samples_per_class: Annotated[int, Field(ge=1)] = 2_000
+    """The same cap for an SVM, whose time grows with the square of the samples; the smaller of the two holds."""
     epochs: Annotated[int, Field(ge=1)] = 30
     patience: Annotated[int, Field(ge=1)] = 6
     """Epochs without a validation macro-F1 better by 0.001 after which training stops."""
@@ -47,6 +49,15 @@ class TrainOptions(Options):
     are 1.5 times as fast on idle cores, and 30 times slower on busy ones: OpenMP's threads spin for each other."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     """Torch device; on a GPU two trainings may differ in the last bits."""
+
+    @field_validator("family")
+    @classmethod
+    def _can_be_trained(cls, family: Family) -> Family:
+        if family == "onnx":
+            raise ValueError(
+                "onnx is no family to train; bring such a model with: tilth model add FILE MODEL --card CARD"
+            )
+        return family
 
     @model_validator(mode="after")
     def _patch_is_odd_and_looked_at(self) -> TrainOptions:
@@ -71,3 +82,9 @@ class TrainOptions(Options):
     def halo(self) -> int:
         """Pixels the family looks beyond the one it classifies."""
         return (self.patch or PATCHES[self.family]) // 2 if self.family in PATCHES else 0
+
+    @property
+    def per_class(self) -> int:
+        """Training pixels of one class at most."""
+        cap = self.max_samples_per_class
+        return min(cap, self.svm_samples_per_class) if self.family == "svm" else cap

@@ -54,7 +54,7 @@ class Trained:
 
     weights: bytes
     parameters: int
-    """Weights of the network, or nodes of the forest."""
+    """As on the card."""
     notes: dict[str, Any]
     """JSON-able remarks for the report, such as the best epoch."""
 

@@ -12,6 +12,9 @@ from sklearn.ensemble import RandomForestClassifier
 from engine.models import Card, ClassEntry, Domain, Recipe
 from engine.models import forest as forests
 from engine.models import series as networks
+from engine.training import TrainOptions
+from engine.training.parts import Part, Trained
+from engine.training.support import separate
 from engine.types import FEATURE_BANDS, Samples
 
 DOMAIN = Domain(
@@ -74,6 +77,15 @@ def made_forest_classifier() -> forests.ForestClassifier:
     """A loaded forest."""
     weights = forests.to_bytes(made_forest())
     return forests.ForestClassifier(made_card(weights, 5, 3, 4, "forest"), weights)
+
+
+def made_svm(steps: int = 5, features: int = 3, classes: int = 4) -> tuple[Trained, Part]:
+    """A small support vector machine and the series it was fitted to."""
+    rng = np.random.default_rng(5)
+    y = np.arange(300) % classes
+    x = rng.random((300, steps, features), dtype=np.float32) + np.float32(0.1) * y[:, None, None].astype(np.float32)
+    part = Part(x.astype(np.float32), y)
+    return separate(part, TrainOptions(family="svm")), part
 
 
 def made_pixels(n: int, steps: int = 34, features: int = 13, seed: int = 0) -> np.ndarray:

@@ -72,7 +72,7 @@ def test_another_shard_changes_the_key_of_its_tile_alone() -> None:
 
 
 def test_a_model_that_looks_at_neighbours_has_the_shards_around_a_tile_in_its_key() -> None:
-    card = CARD.model_copy(update={"halo": 3})
+    card = CARD.model_copy(update={"mode": "patch", "halo": 3})
     around = shards_around(GRID, GRID.tile(0, 0), 3, cube_records())
     assert {key.split("/", 2)[-1][-3:] for key in around} == {"0/0", "0/1", "1/0", "1/1"}
     records = cube_records()

@@ -163,7 +163,7 @@ def looks_around(x: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.
 def test_a_model_that_looks_at_neighbours_maps_the_same_however_the_area_is_tiled(
     country: Country, items: tuple[Item, ...], tmp_path: Path, masked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = MODEL.card.model_copy(update={"halo": 2})
+    card = MODEL.card.model_copy(update={"mode": "patch", "halo": 2})
     monkeypatch.setattr(engine.pipeline, "PORTION_BYTES", 100_000)
     mask = MaskOptions(uri=str(country.cropland)) if masked else None
     found = []
