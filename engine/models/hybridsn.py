@@ -58,7 +58,7 @@ class HybridSN(nn.Module):
 
         Measured on random weights: logits differ from those of patches by rounding, 8e-7 of the largest at most; for
         one shape of block a pixel's logits do not depend on its place in it, to the bit (oneDNN 3.12, AVX-512). Blocks
-        of 64 to 138 pixels a side give 67,000 to 91,000 pixels/s on one core, patches 3,300.
+        of 64 to 138 pixels a side give 67,000 to 91,000 pixels/s on one core, patches 3,300, and take 6.5 kB a pixel.
         """
         rows = block.shape[-2] - self.patch + 1
         assert rows > 0 and block.shape[-1] >= self.patch, f"a block of {tuple(block.shape)} holds no patch"
