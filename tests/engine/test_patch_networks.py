@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from time import process_time
 
 import numpy as np
 import pytest
@@ -261,24 +260,6 @@ def test_a_pixel_of_a_block_does_not_depend_on_its_place_to_the_bit(number: int)
             moved = network.dense(tile[..., dy : dy + size, dx : dx + size])
             rows, columns = (len(expected) - shift for shift in (dy, dx))
             assert torch.equal(moved[:rows, :columns], expected[dy:, dx:])
-
-
-def test_a_pixel_of_a_block_takes_less_than_a_tenth_of_the_time_of_a_patch() -> None:
-    """It was a twenty-fifth when measured, and a sixth where torch chose other convolutions."""
-    network, block = made_network(HybridSN, 26, FEATURES, CLASSES, 11), made_patches(1, 26, 64)[0]
-    patches = cut(block, 11)[0, :32].contiguous()
-    with threads(1), torch.inference_mode():
-        assert 10 * seconds(lambda: network.dense(block)) / 54**2 < seconds(lambda: network(patches)) / 32
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Processor time of the quickest of five."""
-    quickest = float("inf")
-    for _ in range(5):
-        start = process_time()
-        work()
-        quickest = min(quickest, process_time() - start)
-    return quickest
 
 
 def test_a_tower_sees_its_own_steps_and_nothing_behind_them() -> None:
