@@ -75,6 +75,14 @@ def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
     return FeatureBlock(x, valid)
 
 
+def observations(block: CubeBlock, recipe: NeedsFeatures) -> NDArray[np.float32]:
+    """(y, x) float32, steps at which the optical layer (without one: any layer) was seen. block: as in ``derive``."""
+    wanted = layers_needed(recipe.features)
+    asked = ["optical"] if "optical" in wanted else wanted
+    seen = np.logical_or.reduce([block[layer].count[: recipe.steps] > 0 for layer in asked])
+    return seen.sum(axis=0, dtype=np.float32)
+
+
 def _filled(layer: str, values: NDArray, recipe: NeedsFeatures) -> NDArray[np.float32]:
     """(t, y, x) as stored -> (t, y, x) float32 physical, gaps filled along time, smoothed where the recipe says so.
 

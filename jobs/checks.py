@@ -26,7 +26,7 @@ from engine.store import refuse_other_cube
 from engine.training.blocks import FOLDS
 from engine.types import Grid
 from jobs.cluster import is_remote
-from jobs.headers import Box, overlap, polygon_box, raster_box
+from jobs.headers import Box, overlap, parcel_box, polygon_box, raster_box
 from jobs.pinned import fresh_plan
 from jobs.reach import about, check_address, probe, within
 from jobs.spec import Spec
@@ -48,6 +48,9 @@ def check_places(spec: Spec) -> None:
             overlap(raster_box(spec.mask.uri, grid), grid)
     if spec.labels is not None:
         _check_labels(spec, grid)
+    if spec.parcels is not None:
+        with about(f"parcels.uri = {spec.parcels.uri}"):
+            overlap(parcel_box(spec.parcels.uri, spec.parcels.id, grid), grid)
     _check_stores(spec)
 
 
