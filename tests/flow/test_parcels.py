@@ -1,4 +1,4 @@
-"""Parcels from register to table, in this process: the same rows however the area is tiled, and the same bytes again."""
+"""Parcels from register to table, in this process: the same rows however the area is tiled, the same bytes again."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 import shapely
+import torch
 
 from engine.errors import InputError
+from engine.models import write_model
+from engine.models.agrispec import AgriSpec
+from engine.models.series import to_bytes
 from engine.objects import Objects
 from jobs import start
 from jobs.demo import Country
+from tests.engine.made_models import DOMAIN, made_card
 from tests.engine.stac_rules import validate
 from tests.flow.conftest import INSET_M, SIDE_M, made_job
 from tests.flow.flow import Job, anew, assert_same_published
 
 YEAR = 2024
+FEATURES = ("nir", "swir1", "ndvi", "vv", "lst")
 
 
 def register(country: Country, path: Path) -> Path:
     """The country's parcels, some cut so that they overlap, are narrow, cross tiles, or cannot be used."""
     frame = gpd.read_parquet(country.parcels[YEAR])[["id", "geometry"]]
     left, top = country.bounds[0] + INSET_M, country.bounds[3] - INSET_M
-    long = shapely.box(left - 100, top - 425, left + SIDE_M + 100, top - 395)
+    long = shapely.box(left - 100, top - 440, left + SIDE_M + 100, top - 400)
     narrow = shapely.box(left + 203, top - 300, left + 215, top - 100)
     crumb = shapely.box(left + 501, top - 504, left + 503, top - 501)
     bow = shapely.Polygon([(left, top), (left + 90, top - 90), (left + 90, top), (left, top - 90)])
@@ -45,19 +51,26 @@ def job(country: Country, tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A finished job with parcels, four tiles."""
     place = tmp_path_factory.mktemp("parcels")
     parcels = {"uri": str(register(country, place / "register.parquet")), "id": "id"}
-    changes = {"parcels": parcels, "model.train": {"family": "agrispec", "epochs": 2, "max_samples_per_class": 200}}
-    job = made_job(country, place).with_(changes)
+    job = made_job(country, place).with_({"parcels": parcels, "labels": None})
+    write_untrained(job.model)
     run(job)
     return job
 
 
+def write_untrained(uri: str) -> None:
+    """An AgriSpec that was never trained, its answers spread so that some are sure."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = AgriSpec(8, len(FEATURES), 4)
+        torch.nn.init.normal_(network.classes[-1].weight, std=12.0)
+    weights = to_bytes(network)
+    card = made_card(weights, 8, len(FEATURES), 4, "agrispec")
+    recipe = card.recipe.model_copy(update={"features": FEATURES, "step_days": 30, "season_start": "03-01"})
+    write_model(card.model_copy(update={"recipe": recipe}), weights, uri, DOMAIN)
+
+
 def run(job: Job) -> None:
     assert start.submit(job.yaml, []) == 0
-
-
-def predicting(job: Job) -> Job:
-    """The job with the model that is there: nothing is trained."""
-    return job.with_({"labels": None})
 
 
 def rows(job: Job) -> pd.DataFrame:
@@ -75,7 +88,9 @@ def test_every_parcel_of_the_area_has_one_row(country: Country, job: Job) -> Non
     assert sorted(found.index) == sorted(inside.index) and {"long", "narrow", "crumb"} <= set(found.index)
     np.testing.assert_allclose(found["area_m2"], inside.loc[found.index].area, rtol=1e-6)
     assert found.loc[["long", "narrow", "crumb"], "pixels_from"].tolist() == ["interior", "parcel", "point"]
-    assert found.loc["crumb", "pixels"] == 1 and found.loc["long", "pixels"] == 84, "one row of pixels in four tiles"
+    assert found.loc["crumb", "pixels"] == 1 and found.loc["long", "pixels"] == 2 * 84, (
+        "two rows of pixels in four tiles"
+    )
     assert (found["pixels"] > 0).all() and found["n_valid"].between(1, 8).all()
     p = found[["confidence", "probability_2", "probability_3"]].to_numpy()
     assert (np.diff(p, axis=1) <= 0).all() and (p.sum(axis=1) <= 1 + 1e-6).all()
@@ -109,8 +124,8 @@ def test_a_tiles_table_is_geoparquet_and_its_stac_item_and_the_report_tell_of_it
 @pytest.mark.parametrize("changes", [{}, {"statistic": "mean"}, {"method": "vote"}])
 def test_tiling_does_not_show_in_any_row(job: Job, tmp_path: Path, changes: dict[str, Any]) -> None:
     asked = {f"parcels.{name}": value for name, value in changes.items()}
-    one = predicting(job).at(tmp_path / "one").with_(asked | {"grid.tile_px": 128})
-    many = predicting(job).at(tmp_path / "many").with_(asked | {"grid.tile_px": 23})
+    one = job.at(tmp_path / "one").with_(asked | {"grid.tile_px": 128})
+    many = job.at(tmp_path / "many").with_(asked | {"grid.tile_px": 23})
     run(one)
     run(many)
     assert len(one.records("map")) == 1 and len(many.records("map")) == 16
@@ -120,7 +135,7 @@ def test_tiling_does_not_show_in_any_row(job: Job, tmp_path: Path, changes: dict
 
 
 def test_a_second_run_gives_the_same_bytes_and_a_resume_has_nothing_to_do(job: Job, tmp_path: Path) -> None:
-    again = predicting(job).at(tmp_path)
+    again = job.at(tmp_path)
     run(again)
     assert_same_published(job, again)
     assert [key for key in again.published() if key.startswith("parcels/")]
@@ -130,7 +145,7 @@ def test_a_second_run_gives_the_same_bytes_and_a_resume_has_nothing_to_do(job: J
 
 
 def test_a_parcel_that_changes_does_its_own_tile_again_and_no_parcels_leave_no_table(job: Job, tmp_path: Path) -> None:
-    mine = predicting(job).copied_to(tmp_path / "run")
+    mine = job.copied_to(tmp_path / "run")
     frame = gpd.read_parquet(job.spec["parcels"]["uri"])
     frame.loc[frame["id"] == "crumb", "geometry"] = frame.geometry[frame["id"] == "crumb"].buffer(1e-4)
     frame.to_parquet(tmp_path / "changed.parquet")
@@ -146,7 +161,7 @@ def test_a_parcel_that_changes_does_its_own_tile_again_and_no_parcels_leave_no_t
 def test_a_changed_register_is_not_taken_for_the_one_that_was_submitted(job: Job, tmp_path: Path) -> None:
     register = tmp_path / "register.parquet"
     register.write_bytes(Path(job.spec["parcels"]["uri"]).read_bytes())
-    mine = predicting(job).copied_to(tmp_path / "run").with_({"parcels.uri": str(register)})
+    mine = job.copied_to(tmp_path / "run").with_({"parcels.uri": str(register)})
     run(mine)
     dealt = [e.key for e in Objects(mine.map).entries("_tilth/parcels")]
     register.write_bytes(b"another")
