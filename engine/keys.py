@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,11 +48,12 @@ def map_keys(
     whole = shapely.contains(plan.area, boxes)
     at = {tile.id: i for i, tile in enumerate(plan.tiles)}
 
-    def ground(tile: str) -> list[Any]:
+    @lru_cache(maxsize=4096)  # tiles come row by row, and parcels reach into the next row
+    def ground(tile: str) -> tuple[Any, ...]:
         record, i = cube_records.get(tile), at[tile]
         sums = record.body.get("checksums", {}) if record else {}
         part = "whole" if whole[i] else shapely.to_wkb(shapely.normalize(plan.area & boxes[i]), hex=True)
-        return [needed(sums, layers), part, record.state if record else "missing"]
+        return needed(sums, layers), part, record.state if record else "missing"
 
     for tile in plan.tiles:
         owned = parcels[1].parts.get(tile.id) if parcels else None

@@ -46,8 +46,8 @@ def dealt_out(spec: Spec, plan: Plan) -> Register | None:
                 remedy="submit the job again: only what the change touches is computed anew",
             )
         register = take_in(spec.parcels, plan.grid, plan.area, plan.tiles, store)
-    mine = f"{_FOLDER}/{pinned[:16]}/"
-    output.delete([entry.key for entry in output.entries(_FOLDER) if not entry.key.startswith(mine)])
+        mine = f"{_FOLDER}/{pinned[:16]}/"
+        output.delete([entry.key for entry in output.entries(_FOLDER) if not entry.key.startswith(mine)])
     return register
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import shapely
 import torch
 
-from engine.errors import InputError
+from engine.errors import InputError, TilthError
 from engine.models import write_model
 from engine.models.agrispec import AgriSpec
 from engine.models.series import to_bytes
@@ -58,11 +59,15 @@ def job(country: Country, tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 def write_untrained(uri: str) -> None:
-    """An AgriSpec that was never trained, its answers spread so that some are sure."""
-    with torch.random.fork_rng():
+    """An AgriSpec that was never trained, its answers spread over fields as they may be: some sure, some not."""
+    with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(3)
-        network = AgriSpec(8, len(FEATURES), 4)
-        torch.nn.init.normal_(network.classes[-1].weight, std=12.0)
+        network = AgriSpec(8, len(FEATURES), 4).eval()
+        fields = torch.rand(200, 8, len(FEATURES)) * 0.3 + torch.rand(200, 1, len(FEATURES)) * 0.3
+        fields[..., 3:] = torch.tensor([0.0, 1.0])  # dark in radar, and warmer than the card's scaling
+        out, logits = network.classes[-1], network(fields)
+        out.bias.sub_(logits.mean(0)).div_(logits.std(0) / 4)
+        out.weight.div_(logits.std(0)[:, None] / 4)
     weights = to_bytes(network)
     card = made_card(weights, 8, len(FEATURES), 4, "agrispec")
     recipe = card.recipe.model_copy(update={"features": FEATURES, "step_days": 30, "season_start": "03-01"})
@@ -95,6 +100,7 @@ def test_every_parcel_of_the_area_has_one_row(country: Country, job: Job) -> Non
     p = found[["confidence", "probability_2", "probability_3"]].to_numpy()
     assert (np.diff(p, axis=1) <= 0).all() and (p.sum(axis=1) <= 1 + 1e-6).all()
     assert (found["review"] == (found["confidence"] < np.float32(0.65))).all() and found["crop"].notna().all()
+    assert found["review"].nunique() == 2 and found["crop"].nunique() > 1
 
 
 def test_a_tiles_table_is_geoparquet_and_its_stac_item_and_the_report_tell_of_it(job: Job) -> None:
@@ -109,7 +115,8 @@ def test_a_tiles_table_is_geoparquet_and_its_stac_item_and_the_report_tell_of_it
         validate(item)
         assert item["assets"]["parcels"]["href"] == f"../../../{key}"
     validate(json.loads(output.get("collection.json")))
-    whole = pd.concat(frames)
+    whole = gpd.read_parquet(f"{job.map}/parcels")
+    assert whole.crs == frames[0].crs and len(whole) == sum(map(len, frames)), "the folder opens as one"
     assert len(frames) == 4 and report["parcels"] == len(whole) and report["review"] == whole["review"].sum()
     for crop, row in report["by_crop"].items():
         mine = whole[whole["crop"] == crop]
@@ -121,17 +128,31 @@ def test_a_tiles_table_is_geoparquet_and_its_stac_item_and_the_report_tell_of_it
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("changes", [{}, {"statistic": "mean"}, {"method": "vote"}])
-def test_tiling_does_not_show_in_any_row(job: Job, tmp_path: Path, changes: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def finer(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """The same on sixteen tiles."""
+    finer = job.at(tmp_path_factory.mktemp("finer")).with_({"grid.tile_px": 23})
+    run(finer)
+    return finer
+
+
+def test_tiling_does_not_show_in_any_row(job: Job, finer: Job) -> None:
+    assert len(job.records("map")) == 4 and len(finer.records("map")) == 16
+    pd.testing.assert_frame_equal(rows(job), rows(finer), check_exact=True)
+
+
+@pytest.mark.parametrize("changes", [{"statistic": "mean"}, {"method": "vote", "inward_px": 0}])
+def test_nor_does_it_show_in_means_and_votes_which_are_others(
+    job: Job, finer: Job, tmp_path: Path, changes: dict[str, Any]
+) -> None:
     asked = {f"parcels.{name}": value for name, value in changes.items()}
-    one = job.at(tmp_path / "one").with_(asked | {"grid.tile_px": 128})
-    many = job.at(tmp_path / "many").with_(asked | {"grid.tile_px": 23})
+    one, many = (
+        done.with_(asked | {"output.uri": f"{tmp_path}/{done.folder.name}"}) for done in (job, finer)
+    )  # fmt: skip
     run(one)
     run(many)
-    assert len(one.records("map")) == 1 and len(many.records("map")) == 16
     pd.testing.assert_frame_equal(rows(one), rows(many), check_exact=True)
-    pd.testing.assert_frame_equal(rows(one), rows(job), check_exact=True) if not changes else None
-    assert not rows(one)["confidence"].equals(rows(job)["confidence"]) or not changes
+    assert (rows(one)["confidence"] != rows(job)["confidence"]).any()
 
 
 def test_a_second_run_gives_the_same_bytes_and_a_resume_has_nothing_to_do(job: Job, tmp_path: Path) -> None:
@@ -147,7 +168,8 @@ def test_a_second_run_gives_the_same_bytes_and_a_resume_has_nothing_to_do(job: J
 def test_a_parcel_that_changes_does_its_own_tile_again_and_no_parcels_leave_no_table(job: Job, tmp_path: Path) -> None:
     mine = job.copied_to(tmp_path / "run")
     frame = gpd.read_parquet(job.spec["parcels"]["uri"])
-    frame.loc[frame["id"] == "crumb", "geometry"] = frame.geometry[frame["id"] == "crumb"].buffer(1e-4)
+    crumb = frame["id"] == "crumb"
+    frame.loc[crumb, "geometry"] = frame.geometry[crumb].scale(3, 3)
     frame.to_parquet(tmp_path / "changed.parquet")
     mine = mine.with_({"parcels.uri": str(tmp_path / "changed.parquet")})
     before, old = mine.records("map"), mine.published()
@@ -169,3 +191,31 @@ def test_a_changed_register_is_not_taken_for_the_one_that_was_submitted(job: Job
     Objects(mine.map).delete(dealt)
     with pytest.raises(InputError, match="another file than when the run was submitted"):
         start.resume(mine.map, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"parcels.id": "idd"}, "has no column 'idd'"),
+        ({"parcels.uri": "gone.parquet"}, "parcels.uri = gone.parquet"),
+        ({"parcels.methods": "vote"}, "parcels.methods: unknown key; did you mean method?"),
+        ({"parcels.inward_px": -1}, "parcels.inward_px: -1"),
+    ],
+)
+def test_what_is_wrong_with_parcels_is_told_before_anything_is_written(
+    job: Job, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    mine = job.at(tmp_path).with_(changes)
+    with pytest.raises(TilthError, match=re.escape(words)):
+        start.submit(mine.yaml, [])
+    assert not Path(mine.map).exists() and not Path(mine.cube).exists()
+
+
+def test_a_name_given_twice_ends_the_run_before_a_tile_is_worked_on(job: Job, tmp_path: Path) -> None:
+    frame = gpd.read_parquet(job.spec["parcels"]["uri"])
+    frame.loc[frame["id"] == "narrow", "id"] = "long"
+    frame.to_parquet(tmp_path / "twice.parquet")
+    mine = job.at(tmp_path).with_({"parcels.uri": str(tmp_path / "twice.parquet")})
+    with pytest.raises(InputError, match="more than once, such as 'long', 2 times"):
+        start.submit(mine.yaml, [])
+    assert not mine.records("cube") and not mine.records("map")
