@@ -95,6 +95,14 @@ def hide(features: FeatureBlock, hidden: NDArray[np.bool_]) -> FeatureBlock:
     return FeatureBlock(np.where(hidden, np.float32(np.nan), features.x), features.valid & ~hidden)
 
 
+def observations(block: CubeBlock, recipe: NeedsFeatures) -> NDArray[np.float32]:
+    """(y, x) float32, steps at which the optical layer (without one: any layer) was seen. block: as in ``derive``."""
+    wanted = layers_needed(recipe.features)
+    asked = ["optical"] if "optical" in wanted else wanted
+    seen = np.logical_or.reduce([block[layer].count[: recipe.steps] > 0 for layer in asked])
+    return seen.sum(axis=0, dtype=np.float32)
+
+
 def _filled(layer: str, values: NDArray, recipe: NeedsFeatures) -> NDArray[np.float32]:
     """(t, y, x) as stored -> (t, y, x) float32 physical, gaps filled along time, smoothed where the recipe says so.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from engine.ground import MaskOptions, mask_identity
 from engine.ledger import Record
 from engine.models import Card
 from engine.output import OUTPUT_VERSION, OutputOptions
+from engine.parcels import ParcelOptions, Register
 from engine.plan import Plan
 from engine.types import Grid, Tile, digest
 
@@ -28,11 +30,13 @@ def map_keys(
     output: OutputOptions,
     mask: MaskOptions | None,
     stated: Any,
+    parcels: tuple[ParcelOptions, Register] | None = None,
 ) -> Iterator[tuple[Tile, str]]:
     """Each tile with its key. ``model``: the model's digest; ``stated``: what items say of the run (name, season).
 
     A tile's key covers the checksums of its zarr shards, not the scenes behind them: scenes that change nothing in
-    the cube change nothing in the map.
+    the cube change nothing in the map. Where a tile owns parcels, its key covers these, and the zarr shards and the
+    area of every tile that they reach into.
     """
     common = digest(
         [FEATURES_VERSION, OUTPUT_VERSION, plan.grid.crs, plan.grid.resolution, model, micro_batch,
@@ -43,13 +47,24 @@ def map_keys(
     boxes = shapely.box(*np.array(reached, float).reshape(-1, 4).T)
     shapely.prepare(plan.area)
     whole = shapely.contains(plan.area, boxes)
-    for tile, box, inside in zip(plan.tiles, boxes, whole, strict=True):
-        record = cube_records.get(tile.id)
-        sums = shards_around(plan.grid, tile, card.halo, cube_records)
-        mine = {key: value for key, value in sums.items() if key.split("/")[0].removesuffix("_count") in layers}
-        part = "whole" if inside else shapely.to_wkb(shapely.normalize(plan.area & box), hex=True)
-        state = record.state if record else "missing"
-        yield tile, digest([common, list(plan.grid.bounds(tile.core)), mine, part, state])
+    at = {tile.id: i for i, tile in enumerate(plan.tiles)}
+
+    @lru_cache(maxsize=4096)  # tiles come row by row, and parcels reach into the next row
+    def ground(tile: str) -> tuple[Any, ...]:
+        record, i = cube_records.get(tile), at[tile]
+        sums = shards_around(plan.grid, plan.tiles[i], card.halo, cube_records)
+        part = "whole" if whole[i] else shapely.to_wkb(shapely.normalize(plan.area & boxes[i]), hex=True)
+        return needed(sums, layers), part, record.state if record else "missing"
+
+    for tile in plan.tiles:
+        owned = parcels[1].parts.get(tile.id) if parcels else None
+        more = [parcels[0].arithmetic, owned.sha256, *map(ground, owned.reaches)] if parcels and owned else []
+        yield tile, digest([common, list(plan.grid.bounds(tile.core)), *ground(tile.id), *more])
+
+
+def needed(checksums: Mapping[str, str], layers: Collection[str]) -> dict[str, str]:
+    """The checksums of those zarr shards that these layers lie in."""
+    return {key: value for key, value in checksums.items() if key.split("/")[0].removesuffix("_count") in layers}
 
 
 def shards_around(grid: Grid, tile: Tile, halo: int, cube_records: Mapping[str, Record]) -> dict[str, str]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import random
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -235,9 +237,8 @@ class Objects:
 def filesystem(uri: str) -> tuple[Any, str]:
     """fsspec's filesystem for a file or folder that a person or a catalogue named, and its path there.
 
-    One for each store and environment, its listings forgotten. fsspec's own cache keeps the endpoint and the keys of
-    the process' first minute; without any, s3fs closes a collected instance in whatever event loop runs just then,
-    and asyncio complains.
+    One for each store and environment, its listings forgotten. fsspec's own cache keeps the process' first endpoint and
+    keys; without any, s3fs closes a collected instance in whatever event loop runs just then, and asyncio complains.
     """
     parts = urlsplit(uri)
     store = parts._replace(path="/", query="", fragment="").geturl() if parts.netloc and parts.scheme != "file" else ""
@@ -245,6 +246,18 @@ def filesystem(uri: str) -> tuple[Any, str]:
     fs = _filesystem(store, environment) if store else fsspec.filesystem("file")
     fs.invalidate_cache()
     return fs, str(fs._strip_protocol(uri))
+
+
+@contextmanager
+def local_file(uri: str) -> Iterator[str]:
+    """Path of the file itself, or of a copy for as long as it is read: GDAL wants a name with the right ending."""
+    if "://" not in uri and Path(uri).exists():
+        yield uri
+        return
+    fs, name = filesystem(uri)
+    with tempfile.NamedTemporaryFile(suffix=PurePosixPath(urlsplit(uri).path).suffix.lower()) as copy:
+        fs.get_file(name, copy.name)
+        yield copy.name
 
 
 @cache

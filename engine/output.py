@@ -100,10 +100,23 @@ def stac_item(
     }
 
 
+def parcel_asset(data: bytes, href: str) -> dict[str, Any]:
+    """The tile's parcel table, GeoParquet bytes published at ``href``, as an asset of its STAC item."""
+    return {
+        "href": href,
+        "type": _PARQUET,
+        "title": _TITLES["parcels"],
+        "roles": ["data"],
+        "file:size": len(data),
+        "file:checksum": "1220" + hashlib.sha256(data).hexdigest(),
+    }
+
+
 def stac_collection(
-    card: Card, items: Sequence[tuple[str, list[float]]], mosaics: Sequence[str], facts: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The map's STAC collection; ``items``: (href, bbox) of every published tile."""
+    card: Card, items: Sequence[tuple[str, list[float]]], mosaics: Sequence[str], facts: Mapping[str, Any],
+    *, parcels: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """The map's STAC collection; ``items``: (href, bbox) of every published tile; ``parcels``: a table per tile too."""
     boxes = [bbox for _, bbox in items] or [facts["bbox"]]
     whole = [min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)]
     return {
@@ -118,6 +131,7 @@ def stac_collection(
         "item_assets": {
             "class": {"title": _TITLES["class"], "classification:classes": classification(card)},
             "confidence": {"title": _TITLES["confidence"], "unit": "%"},
+            **({"parcels": {"title": _TITLES["parcels"], "type": _PARQUET}} if parcels else {}),
         },
         "providers": [{"name": "Tilth", "roles": ["processor"], "processing:software": {"tilth": facts["version"]}}],
         "summaries": {"processing:software": [{"tilth": facts["version"]}]},
@@ -129,7 +143,8 @@ def stac_collection(
                 "title": "mosaic index",
             }
             for name in mosaics
-        },
+        }
+        | ({"parcels": _PARCELS_ASSET} if parcels else {}),
         "links": [
             {"rel": "root", "href": "./collection.json", "type": "application/json"},
             *({"rel": "item", "href": href, "type": "application/geo+json"} for href, _ in items),
@@ -151,7 +166,13 @@ def classification(card: Card) -> list[dict[str, Any]]:
     ] + [{"value": NODATA, "name": "nodata", "description": "no data", "nodata": True}]
 
 
-_TITLES = {"class": "winning class, index into the legend", "confidence": "calibrated probability of the class, %"}
+_TITLES = {
+    "class": "winning class, index into the legend",
+    "confidence": "calibrated probability of the class, %",
+    "parcels": "crop of every parcel whose representative point lies on this tile",
+}
+_PARQUET = "application/vnd.apache.parquet"
+_PARCELS_ASSET = {"href": "./parcels", "type": _PARQUET, "roles": ["data"], "title": "parcel tables, opened as one"}
 _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 _CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 _PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"

@@ -1,8 +1,9 @@
 """The life of one tile: read this file first.
 
 Two stories, each told for one tile: ``build_tile`` makes its part of the cube from scenes, ``map_tile`` makes its class
-map from the cube. Readers, classifiers and stores come in as arguments, so one tile on a laptop and a thousand on a
-cluster run the same lines: nothing here knows Ray, Dask's scheduler or torch.
+map from the cube (``engine.parcel_tile`` tells a third, of its parcels). Readers, classifiers and stores come in as
+arguments, so one tile on a laptop and a thousand on a cluster run the same lines: nothing here knows Ray, Dask's
+scheduler or torch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from engine.features import cut, derive, hide, layers_needed
 from engine.ground import Ground
 from engine.models.card import Card
 from engine.objects import Objects
-from engine.output import NODATA, OutputOptions, cog_files, stac_item
+from engine.output import NODATA, OutputOptions, cog_files, parcel_asset, stac_item
+from engine.parcels import FILE_NAME, tally
 from engine.store import CubeLayout, checksum, decode_layer, decode_window, encode_layer
 from engine.types import MAX_HALO, PORTION_BYTES, ClassMap, CubeBlock, Item, Layer, Tile, digest, dump_json
 
@@ -45,6 +47,15 @@ class CubeTask:
 
 
 @dataclass(frozen=True, slots=True)
+class ParcelTask:
+    """The parcels that a tile owns. ``sha256``: of their file; ``around``: the other tiles that they reach into and
+    whose cube is there, each with its checksums."""
+
+    sha256: str
+    around: Sequence[tuple[Tile, Mapping[str, str]]] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MapTask:
     """What a worker needs to know to map one tile. ``checksums``: cube object key -> SHA-256, of the tile and, for a
     model that looks at neighbours, of the tiles around it; empty: off the mask."""
@@ -56,6 +67,7 @@ class MapTask:
     checksums: Mapping[str, str]
     facts: Mapping[str, Any]
     memory_bytes: int = 0
+    parcels: ParcelTask | None = None
 
 
 def build_tile(
@@ -131,17 +143,28 @@ def map_tile(task: MapTask, block: CubeBlock, card: Card, classify: Classify, gr
 
 
 def publish_tile(
-    task: MapTask, layout: CubeLayout, card: Card, classes: ClassMap, options: OutputOptions, output: Objects
-) -> dict[str, Any]:
-    """Class map -> COGs and STAC item, published under a name that carries the key. Returns what the record keeps."""
+    task: MapTask, layout: CubeLayout, card: Card, classes: ClassMap, options: OutputOptions, output: Objects,
+    parcels: bytes | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Class map -> COGs and STAC item, published under a name that carries the key. Returns what the record keeps.
+
+    ``parcels``: the tile's parcel table, which is published in a folder tree of its own, so that this opens as one.
+    """
     files = cog_files(layout.grid, task.tile, card, classes, options)
     item = stac_item(layout.grid, task.tile, card, files, task.facts)
     folder = f"tiles/{task.tile.id}/{task.key[:16]}"
     for name, data in files.items():
         output.put(f"{folder}/{name}", data)
+    table: dict[str, Any] = {}
+    if parcels is not None:
+        place = f"parcels/{task.tile.id}/{task.key[:16]}"
+        output.put(f"{place}/{FILE_NAME}", parcels)
+        item["assets"]["parcels"] = parcel_asset(parcels, f"../../../{place}/{FILE_NAME}")
+        table = {"folder": place, "file": [len(parcels), checksum(parcels)], **tally(parcels)}
     output.put(f"{folder}/item.json", dump_json(item))
     counts = np.bincount(classes.class_index.ravel(), minlength=256)
     return {
+        **({"parcels": table} if table else {}),
         "folder": folder,
         "files": {name: [len(data), checksum(data)] for name, data in files.items()},
         "bbox": task.facts["bbox"],

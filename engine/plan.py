@@ -116,6 +116,14 @@ class Plan:
         squares = min(PORTION_BYTES, strip_px * series * (2 * halo + 1) ** 2) if halo else 0
         return 2 * side * layers + 3 * (strip_px * series + squares) + 8 * side
 
+    def parcel_memory_bytes(self, pixels: int, largest: int, features: int, steps: int) -> int:
+        """What a tile's parcels of so many ``pixels`` add: a neighbour's cube, the cube under them, a strip's features.
+
+        ``largest``: pixels of the largest parcel, which is done in one piece.
+        """
+        layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
+        return (2 * self.grid.tile_px**2 + 2 * pixels) * layers + max(65536, largest) * steps * features * 4 * 3
+
     def read_bytes(self) -> int:
         """Projected bytes of scenes to read, undecoded."""
         per_item = np.array([_READ_BYTES_PER_PX[item.sensor] for item in self.items], np.int64)

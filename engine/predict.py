@@ -7,6 +7,8 @@ and its neighbours: tiles cut differently give equal maps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,18 +48,37 @@ def classify(
     0 to 100, the winner's calibrated probability in percent. A pixel without any data gets the class of the fill
     values: the caller masks it. Raises MicroBatchTooLarge when memory does not hold ``micro_batch`` rows.
     """
-    if micro_batch < 1:
-        raise ValueError(f"micro_batch must be 1 or more, got {micro_batch}")
     class_index = np.empty(len(x), np.uint8)
     confidence = np.empty(len(x), np.uint8)
+    for rows, p in _passes(classifier, x, micro_batch):
+        class_index[rows] = p.argmax(axis=1)
+        confidence[rows] = np.rint(p.max(axis=1) * 100)
+    return class_index, confidence
+
+
+def probabilities(classifier: Classifier, x: NDArray[np.float32], micro_batch: int) -> NDArray[np.float32]:
+    """Calibrated probability of every class for every series, in passes of the same size as ``classify``'s.
+
+    x: as for ``classify``. Returns (n, k) float32, classes in the card's order. Raises MicroBatchTooLarge likewise.
+    """
+    p = np.empty((len(x), len(classifier.card.classes)), np.float32)
+    for rows, found in _passes(classifier, x, micro_batch):
+        p[rows] = found
+    return p
+
+
+def _passes(
+    classifier: Classifier, x: NDArray[np.float32], micro_batch: int
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Rows of ``x`` and their probabilities, pass by pass, the last one padded."""
+    if micro_batch < 1:
+        raise ValueError(f"micro_batch must be 1 or more, got {micro_batch}")
     try:
         rows = np.zeros((micro_batch, *x.shape[1:]), np.float32)
         for start in range(0, len(x), micro_batch):
             stop = min(start + micro_batch, len(x))
             rows[: stop - start] = x[start:stop]
-            p = classifier.predict(rows)[: stop - start]
-            class_index[start:stop] = p.argmax(axis=1)
-            confidence[start:stop] = np.rint(p.max(axis=1) * 100)
+            yield slice(start, stop), classifier.predict(rows)[: stop - start]
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -67,7 +88,6 @@ def classify(
             place=f"model {classifier.card.name}",
             remedy="halve it",
         ) from error
-    return class_index, confidence
 
 
 def suggest_micro_batch(card: Card, memory_bytes: int, device: str = "cpu") -> int:

@@ -164,9 +164,34 @@ def _read_parcels(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoD
     frame = frame[frame[options.column].notna() & ~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)]
     codes = _integers(frame[options.column], options.column, options.uri)
     frame, codes = frame[~codes.isin(options.ignore)].to_crs(grid.crs), codes[~codes.isin(options.ignore)]
+    _refuse_overlaps(frame, codes, grid, options)
     points = frame.geometry.representative_point()
     block = _block(points.x.to_numpy(), points.y.to_numpy(), block_m)
     return gpd.GeoDataFrame({"code": codes, "block": block}, geometry=frame.geometry)
+
+
+def _refuse_overlaps(frame: gpd.GeoDataFrame, codes: pd.Series, grid: Grid, options: LabelOptions) -> None:
+    """InputError where polygons of different codes share ground at least a pixel wide; a narrower sliver is let be."""
+    left, bottom, right, top = grid.bounds(Window(0, grid.height, 0, grid.width))
+    shapes = frame.geometry.to_numpy()
+    here = np.flatnonzero(shapely.is_valid(shapes) & shapely.intersects(shapes, shapely.box(left, bottom, right, top)))
+    one, other = shapely.STRtree(shapes[here]).query(shapes[here], predicate="intersects")
+    one, other = here[one[one < other]], here[other[one < other]]
+    differ = codes.to_numpy()[one] != codes.to_numpy()[other]
+    one, other = one[differ], other[differ]
+    shared = shapely.intersection(shapes[one], shapes[other])
+    wide = np.flatnonzero(~shapely.is_empty(shapely.buffer(shared, -grid.resolution / 2)))
+    if len(wide):
+        first, a, b = shared[wide[0]], int(one[wide[0]]), int(other[wide[0]])
+        at = shapely.point_on_surface(first)
+        raise InputError(
+            f"{len(wide)} pairs of polygons with different codes overlap, such as row {frame.index[a]} (code "
+            f"{codes.iloc[a]}) and row {frame.index[b]} (code {codes.iloc[b]}), which share {first.area:.0f} m2 at "
+            f"x {at.x:.0f}, y {at.y:.0f} in {grid.crs}",
+            expected="one code for every place (overlaps narrower than a pixel are let be)",
+            place=options.uri,
+            remedy="cut or remove one of each pair, or name its code under labels.ignore",
+        )
 
 
 def _integers(values: pd.Series, column: str, place: str) -> pd.Series:

@@ -20,6 +20,8 @@ from engine.ledger.book import commit_record, standing_record
 from engine.ledger.record import Record
 from engine.objects import Objects, absolute
 from engine.output import OutputOptions
+from engine.parcel_tile import judge_parcels, load_parcels, parcel_table
+from engine.parcels import ParcelOptions
 from engine.pipeline import CubeTask, MapTask, build_tile, load_block, map_tile, publish_tile
 from engine.store import CubeLayout
 from engine.types import sensor_of
@@ -88,29 +90,45 @@ class MapWork:
     mask: MaskOptions | None
     micro_batch: int
     device: str
+    parcels: ParcelOptions | None = None
+    dealt_uri: str = ""
+    """Where each tile's parcels lie, as they were dealt out."""
 
     def open(self) -> Callable[[MapTask], Record]:
         """The model, loaded once, and the stores."""
         from engine.models import load_model
-        from engine.predict import classify
+        from engine.predict import classify, probabilities
 
         device = usable_device(self.device)
         model = load_model(self.model_uri, device)
-        warm_up(["features", *(["whittaker"] if model.card.recipe.fill == "whittaker" else [])])
+        whittaker = ["whittaker"] if model.card.recipe.fill == "whittaker" else []
+        warm_up(["features", *whittaker, *(["parcels"] if self.parcels else [])])
         ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
-        cube, output = Objects(self.cube_uri), Objects(self.output.uri)
+        cube, output, dealt = Objects(self.cube_uri), Objects(self.output.uri), Objects(self.dealt_uri)
         ledger = output.child(LEDGER)
         one_at_a_time = threading.Lock()
 
         def do(task: MapTask) -> Record:
             times = [time.monotonic()]
             block = load_block(task, self.layout, model.card, cube) if task.checksums else {}
+            owned = None
+            if task.parcels and self.parcels:
+                owned = load_parcels(
+                    task, self.layout, model.card, block,
+                    ground=ground, cube=cube, dealt=dealt, inward_px=self.parcels.inward_px,
+                )  # fmt: skip
             times.append(time.monotonic())
             with one_at_a_time:
                 waited = time.monotonic()
                 classes = map_tile(task, block, model.card, lambda x: classify(model, x, self.micro_batch), ground)
+                table = None
+                if owned and self.parcels:
+                    verdicts = judge_parcels(
+                        owned, model.card, self.parcels, lambda x: probabilities(model, x, self.micro_batch)
+                    )
+                    table = parcel_table(task, self.layout, model.card, owned, verdicts, self.parcels.review_below)
                 times += [waited, time.monotonic()]
-            body = publish_tile(task, self.layout, model.card, classes, self.output, output)
+            body = publish_tile(task, self.layout, model.card, classes, self.output, output, parcels=table)
             times.append(time.monotonic())
             seconds = {
                 "read": times[1] - times[0],

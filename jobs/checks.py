@@ -27,7 +27,7 @@ from engine.store import refuse_other_cube
 from engine.training.blocks import FOLDS
 from engine.types import Grid
 from jobs.cluster import is_remote
-from jobs.headers import Box, overlap, polygon_box, raster_box
+from jobs.headers import Box, overlap, parcel_box, polygon_box, raster_box
 from jobs.pinned import fresh_plan
 from jobs.reach import about, check_address, probe, within
 from jobs.spec import Spec
@@ -49,6 +49,9 @@ def check_places(spec: Spec) -> None:
             overlap(raster_box(spec.mask.uri, grid), grid)
     if spec.labels is not None:
         _check_labels(spec, grid)
+    if spec.parcels is not None:
+        with about(f"parcels.uri = {spec.parcels.uri}"):
+            overlap(parcel_box(spec.parcels.uri, spec.parcels.id, grid), grid)
     _check_stores(spec)
 
 
@@ -56,7 +59,14 @@ def checked_plan(spec: Spec) -> Plan:
     """The plan, with what can be wrong with it found out before any worker starts."""
     plan = fresh_plan(spec)
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
-    recipe, _, halo = model_needs(spec)
+    recipe, family, halo = model_needs(spec)
+    if spec.parcels is not None and halo:
+        raise SpecError(
+            f"{family} looks at the squares around pixels",
+            expected="a model of series: a parcel is judged by its own pixels' series",
+            place="parcels",
+            remedy="leave parcels out, or use another family",
+        )
     refuse_too_large(
         plan, spec.byte_budget(), spec.cube.threads, features=len(recipe.features), steps=recipe.steps, halo=halo
     )

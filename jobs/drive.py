@@ -30,6 +30,7 @@ from jobs.checks import checked_card
 from jobs.cluster import connected
 from jobs.epochs import Epochs
 from jobs.finish import finish, stated
+from jobs.parcels import dealt_out, dealt_uri, described, shares
 from jobs.pinned import micro_batch, pin
 from jobs.spec import Spec
 
@@ -64,6 +65,9 @@ class Drive:
             self._leases = (lease, cube_lease)
             if self.fresh:
                 pin(self.spec, self.plan)
+            self.register = dealt_out(self.spec, self.plan)
+            if self.register:
+                self.say(described(self.register))
             layout = prepare(self.cube, self.plan.grid, self.plan.axes)
             built = self.build_cube(layout, cube_lease.epoch)
             self.cube.sweep()
@@ -74,7 +78,10 @@ class Drive:
             if last == "train":
                 return {"stage": "train", "training": training}
             ledger = self.make_map(layout, built, lease.epoch)
-            return finish(self.spec, self.plan, ledger, built, seconds=time.monotonic() - self.began, epoch=lease.epoch)
+            return finish(
+                self.spec, self.plan, ledger, built, seconds=time.monotonic() - self.began, epoch=lease.epoch,
+                register=self.register,
+            )  # fmt: skip
 
     def build_cube(self, layout: CubeLayout, epoch: int) -> Ledger:
         """The cube stage: every tile whose key the ledger does not hold as written."""
@@ -156,6 +163,7 @@ class Drive:
             work = MapWork(
                 layout, spec.cube.uri, spec.model.uri, spec.output, self.plan.area.wkb, spec.mask, batch,
                 "cuda" if spec.compute.gpus_per_worker else "cpu",
+                spec.parcels, dealt_uri(spec),
             )  # fmt: skip
             try:
                 self._stage("map", tasks, len(todo), work, ledger)
@@ -175,6 +183,7 @@ class Drive:
         keys = map_keys(
             self.plan, built.latest, card, model=digest, micro_batch=batch, output=self.spec.output,
             mask=self.spec.mask, stated=stated(self.spec),
+            parcels=(self.spec.parcels, self.register) if self.spec.parcels and self.register else None,
         )  # fmt: skip
         for tile, key in keys:
             known = ledger.latest.get(tile.id)
@@ -195,9 +204,11 @@ class Drive:
         """One task at a time: a country's would not fit into the driver."""
         facts = tile_facts(self.plan, {**stated(self.spec), "version": version("tilth"), "model": digest})
         memory = self.plan.map_memory_bytes(len(card.recipe.features), card.recipe.steps, card.halo)
+        share = shares(self.plan, self.register, built.latest, card)
         for tile, key in todo:
             sums = shards_around(self.plan.grid, tile, card.halo, built.latest)
-            yield MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory)
+            owned, more = share(tile)
+            yield MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory + more, owned)
 
     def _say_where(self, device: str, ledger: Ledger) -> None:
         on_cpu = sum(record.body.get("device") == "cpu" for record in ledger.latest.values())

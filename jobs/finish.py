@@ -21,10 +21,12 @@ from engine.ledger import Ledger, Record
 from engine.models import Card, model_digest, read_card
 from engine.objects import Objects
 from engine.output import NODATA, Product, stac_collection
+from engine.parcels import Register
 from engine.plan import Plan
 from engine.samples import is_raster
 from engine.types import dump_json
 from jobs import picture
+from jobs.parcels import parcel_report
 from jobs.spec import Spec
 
 _MOST_PX_BESIDE = 50_000_000
@@ -39,8 +41,9 @@ def stated(spec: Spec) -> dict[str, str]:
 
 
 def finish(
-    spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, *, seconds: float, epoch: int
-) -> dict[str, Any]:
+    spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, *, seconds: float, epoch: int,
+    register: Register | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Publish collection, mosaics and report; remove what no record names any more. Returns the report.
 
     ``seconds``, ``epoch``: how long this driver's turn took and its number; the speed is that of the turn's own tiles.
@@ -55,13 +58,14 @@ def finish(
         mosaics.append(name)
     items = [(f"./{record.body['folder']}/item.json", record.body["bbox"]) for record in written.values()]
     facts = {**stated(spec), "version": version("tilth"), "bbox": [-180, -90, 180, 90]}
-    output.put("collection.json", dump_json(stac_collection(card, items, mosaics, facts)))
+    output.put("collection.json", dump_json(stac_collection(card, items, mosaics, facts, parcels=register is not None)))
     output.delete([f"{product}.gti.gpkg" for product in get_args(Product) if product not in spec.output.products])
     if any(record.seq > 1 or record.epoch > 1 for record in ledger.latest.values()):  # else nothing old can be there
         _prune(output, written)
     output.sweep()
     _draw(spec, plan, card, output, {tile: record.body["folder"] for tile, record in written.items()})
     report = _report(spec, plan, ledger, cube_ledger, card, seconds=seconds, epoch=epoch)
+    report |= {"parcels": parcel_report(register, list(written.values()), card)} if register else {}
     output.put("report.json", dump_json(report))
     return report
 
@@ -99,8 +103,10 @@ def _mosaic(plan: Plan, written: Mapping[str, Record], product: str) -> bytes:
 
 def _prune(output: Objects, written: Mapping[str, Record]) -> None:
     """Delete files that no record names: of tiles done anew or let go, or left by a driver that was killed."""
-    current = {record.body["folder"] for record in written.values()}
-    output.delete([e.key for e in output.entries("tiles") if e.key.rsplit("/", 1)[0] not in current])
+    bodies = [record.body for record in written.values()]
+    current = {body["folder"] for body in bodies} | {body["parcels"]["folder"] for body in bodies if "parcels" in body}
+    for tree in ("tiles", "parcels"):
+        output.delete([e.key for e in output.entries(tree) if e.key.rsplit("/", 1)[0] not in current])
 
 
 def _report(
@@ -152,6 +158,7 @@ def _pixels(records: Sequence[Record]) -> dict[str, int]:
 
 def _bytes(records: Sequence[Record], cube_records: Sequence[Record]) -> dict[str, int]:
     published = [size for r in records for size, _ in r.body.get("files", {}).values()]
+    published += [r.body["parcels"]["file"][0] for r in records if "parcels" in r.body]
     shards = [size for r in cube_records for size in r.body.get("bytes", {}).values()]
     requests = [r.body.get("requests", 0) for book in (records, cube_records) for r in book]
     read = [r.body.get("bytes_read", 0) for r in cube_records]

@@ -1,4 +1,4 @@
-"""What the headers of labels and masks tell: where they lie, and whether they can be used at all."""
+"""What the headers of labels, parcels and masks tell: where they lie, and whether they can be used at all."""
 
 from __future__ import annotations
 
@@ -38,6 +38,30 @@ def raster_box(uri: str, grid: Grid) -> Box:
             return transform_bounds(source.crs, grid.crs, *source.bounds)
 
     return read_named(uri, box)
+
+
+def parcel_box(uri: str, column: str | None, grid: Grid) -> Box | None:
+    """Bounds of parcels in the grid's CRS as far as a header tells; InputError where column or CRS is not there."""
+    path = absolute(uri)
+    if uri.lower().endswith("parquet"):
+        with fsspec.open(path, "rb") as file:
+            names, crs, box = _geo_footer(pq.ParquetFile(file))
+    elif "://" in path:
+        with fsspec.open(path, "rb"):
+            return None
+    else:
+        info = pyogrio.read_info(path, force_total_bounds=True)
+        names, crs, box = list(info["fields"]), info["crs"], info["total_bounds"]
+    if column is not None and column not in names:
+        near = difflib.get_close_matches(column, names, 1)
+        raise InputError(
+            f"has no column {column!r}; it has {', '.join(names)}",
+            expected="a column that names each parcel",
+            remedy=f"parcels.id: {near[0] if near else 'one of these, or leave it out to number the rows'}",
+        )
+    if crs is None:
+        raise InputError("the parcels say no CRS", expected="a CRS in the file", remedy="ogr2ogr -a_srs EPSG:...")
+    return transform_bounds(crs, grid.crs, *box) if box is not None else None
 
 
 def polygon_box(uri: str, column: str, grid: Grid) -> Box | None:
@@ -100,13 +124,21 @@ def _parquet_header(uri: str, column: str) -> tuple[list[str], pd.Series, Any, B
     """The same of a GeoParquet file, from its footer and its first rows."""
     with fsspec.open(uri, "rb") as file:
         parquet = pq.ParquetFile(file)
-        names = list(parquet.schema_arrow.names)
-        geo = json.loads((parquet.schema_arrow.metadata or {}).get(b"geo", b"{}"))
-        if not geo:
-            raise InputError("has no geometry", expected="GeoParquet: polygons with a column of codes")
+        names, crs, box = _geo_footer(parquet)
         if column not in names:
             return names, pd.Series(dtype=int), None, None
         codes = next(parquet.iter_batches(_SOME, columns=[column])).column(0).to_pandas()
+    return names, codes, crs, box
+
+
+def _geo_footer(parquet: pq.ParquetFile) -> tuple[list[str], Any, Box | None]:
+    """(columns, CRS, bounds) of a GeoParquet file."""
+    names = list(parquet.schema_arrow.names)
+    geo = json.loads((parquet.schema_arrow.metadata or {}).get(b"geo", b"{}"))
+    if not geo:
+        raise InputError(
+            "has no geometry", expected="GeoParquet: polygons with columns", remedy="write it as GeoParquet"
+        )
     geometry = geo["columns"][geo["primary_column"]]
     crs = geometry.get("crs", "OGC:CRS84")  # absent means longitude and latitude, null means unknown
-    return names, codes, crs and pyproj.CRS.from_user_input(crs), geometry.get("bbox")
+    return names, crs and pyproj.CRS.from_user_input(crs), geometry.get("bbox")

@@ -14,6 +14,7 @@ from engine.errors import InputError
 from engine.grid import read_area
 from engine.models import Card
 from engine.objects import Objects
+from engine.parcels import register_identity
 from engine.plan import Plan, make_plan, search
 from engine.predict import suggest_micro_batch
 from engine.types import dump_json
@@ -50,6 +51,8 @@ def pin(spec: Spec, plan: Plan) -> None:
     name = f"{_ITEMS}/{hashlib.sha256(items).hexdigest()[:16]}.ndjson"
     output.put(name, items)
     run = {"spec": spec.model_dump(mode="json"), "items": name, "audit": plan.audit, "left_out": plan.left_out}
+    if spec.parcels is not None:
+        run["register"] = register_identity(spec.parcels, plan.grid, plan.area)
     output.put(_RUN, dump_json(run))
     output.delete([_PROGRESS])
     output.delete([entry.key for entry in output.entries(_ITEMS) if entry.key != name])
@@ -73,6 +76,11 @@ def pinned_plan(spec: Spec) -> Plan:
         left_out=run["left_out"],
         mask=spec.mask,
     )
+
+
+def pinned_register(uri: str) -> str:
+    """Identity of the register of parcels that the run whose map lies at ``uri`` was pinned with."""
+    return str(_pinned(uri)["register"])
 
 
 def _pinned(uri: str) -> dict[str, Any]:

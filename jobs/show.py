@@ -143,6 +143,9 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
     """The end of a run, in a few lines."""
     for name, row in report["area_km2_by_class"].items():
         _line(f"  {name}: {row['km2']:.4g} km2")
+    if parcels := report.get("parcels"):
+        share = parcels["review"] / max(parcels["parcels"], 1)
+        _line(f"{parcels['parcels']} parcels, {share:.0%} of them for review: {spec.output.uri}/parcels")
     counts = report["tiles"]
     _line(
         f"{counts['written']} of {counts['planned']} tiles published, {counts['quarantined']} quarantined, "

@@ -20,6 +20,7 @@ from engine.grid import AreaOptions, GridOptions
 from engine.ground import MaskOptions
 from engine.models import Recipe
 from engine.output import OutputOptions
+from engine.parcels import ParcelOptions
 from engine.plan import Inputs
 from engine.samples import LabelOptions
 from engine.steps import SeasonOptions, regular_axis, usable_steps
@@ -102,6 +103,7 @@ class Spec(Options):
     cube: CubeOptions
     labels: LabelOptions | None = None
     mask: MaskOptions | None = None
+    parcels: ParcelOptions | None = None
     model: ModelOptions
     output: OutputOptions
     compute: ComputeOptions = ComputeOptions()

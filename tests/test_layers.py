@@ -18,7 +18,7 @@ STAGES = {
     "accuracy", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output", "predict",
     "rasters", "read", "samples", "signing", "steps", "store", "training", "parcels", "xarrays",
 }  # fmt: skip
-STORIES = {"keys", "pipeline", "plan", "train"}
+STORIES = {"parcel_tile", "keys", "pipeline", "plan", "train"}
 DRIVERS = {"executors", "run", "work"}
 FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
 
@@ -37,6 +37,8 @@ SIDEWAYS = {
     ("samples", "ground"): "a label raster is read as a mask is",
     ("samples", "objects"): "a path is made absolute in one place",
     ("output", "models"): "palette and names come from the card",
+    ("parcels", "objects"): "a register is a file that a person named, its parts are objects",
+    ("parcels", "models"): "crops are named by the card",
     ("predict", "models"): "forward passes are the model's",
     ("training", "models"): "what is trained is a model",
     ("training", "accuracy"): "what is trained is judged",

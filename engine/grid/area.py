@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 import geopandas as gpd
@@ -20,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from engine.errors import InputError
 from engine.grid.projection import LON_LAT, project, segment_length
-from engine.objects import filesystem
+from engine.objects import local_file
 from engine.types import Options
 
 AREA_SUFFIXES = (".geojson", ".json", ".gpkg", ".parquet", ".geoparquet")
@@ -106,7 +102,7 @@ def _suffix(path: str) -> str:
 
 def _read_frame(path: str) -> gpd.GeoDataFrame:
     try:
-        with _local(path) as file:
+        with local_file(path) as file:
             if _suffix(path) in (".parquet", ".geoparquet"):
                 frame = gpd.read_parquet(file)
             else:
@@ -120,19 +116,6 @@ def _read_frame(path: str) -> gpd.GeoDataFrame:
     if not isinstance(frame, gpd.GeoDataFrame):
         raise InputError("holds no geometry", expected="polygons", place=path, remedy="choose a file with polygons")
     return frame
-
-
-@contextmanager
-def _local(path: str) -> Iterator[str]:
-    """The file itself, or a copy of it for as long as it is read: GDAL wants a name with the right ending."""
-    if "://" not in path and Path(path).exists():
-        yield path
-        return
-    fs, name = filesystem(path)
-    with fs.open(name, "rb") as source, tempfile.NamedTemporaryFile(suffix=_suffix(path)) as copy:
-        shutil.copyfileobj(source, copy)
-        copy.flush()
-        yield copy.name
 
 
 def _only_layer(file: str, path: str) -> str:

@@ -15,6 +15,7 @@ from engine.ground import MaskOptions
 from engine.keys import map_keys, shards_around, tile_facts
 from engine.ledger import Record
 from engine.output import OutputOptions, ProfileOptions
+from engine.parcels import ParcelOptions, Part, Register
 from engine.plan import Plan
 from tests.engine.made_models import made_card
 from tests.engine.made_scenes import LEFT, TOP, made_grid, write_raster
@@ -121,6 +122,30 @@ def test_a_cube_tile_that_is_lost_changes_the_key_of_its_tile_alone(state: Any) 
 )
 def test_what_decides_every_tiles_bytes_changes_every_key(change: dict[str, Any]) -> None:
     assert touched(keys(**change)) == set(NAMES)
+
+
+def register(**changes: Any) -> tuple[ParcelOptions, Register]:
+    """Parcels on the middle tile, one of which reaches into the tile to its right."""
+    part = Part(sha256=changes.pop("sha256", "parcels"), parcels=3, pixels=40, largest=20, reaches=(NAMES[5],))
+    return ParcelOptions(uri="register.gpkg").model_copy(update=changes), Register({NAMES[4]: part}, {})
+
+
+def test_parcels_change_the_key_of_the_tile_that_owns_them_alone() -> None:
+    with_parcels = keys(parcels=register())
+    assert touched(with_parcels) == {NAMES[4]}
+    same = [keys(parcels=register(**more)) for more in ({"uri": "copy.gpkg"}, {"id": "name"})]
+    assert same == [with_parcels, with_parcels], "the register's place and column decide no byte"
+    for more in ({"sha256": "moved"}, {"method": "vote"}, {"statistic": "mean"}, {"inward_px": 2.0}):
+        assert keys(parcels=register(**more))[NAMES[4]] not in {with_parcels[NAMES[4]], keys()[NAMES[4]]}
+    vote = keys(parcels=register(method="vote"))
+    assert keys(parcels=register(method="vote", statistic="mean")) == vote, "a vote takes no statistic"
+
+
+def test_a_shard_that_parcels_reach_into_changes_the_key_of_their_tile_too() -> None:
+    records = cube_records()
+    records[NAMES[5]] = replace(records[NAMES[5]], state="quarantined", body={"reason": "404"})
+    before, after = keys(parcels=register()), keys(parcels=register(), records=records)
+    assert {name for name in NAMES if before[name] != after[name]} == {NAMES[4], NAMES[5]}
 
 
 def test_the_place_of_the_map_is_no_part_of_a_key() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from engine.errors import InputError, MicroBatchTooLarge
 from engine.models import Card
-from engine.predict import classify, suggest_micro_batch
+from engine.predict import classify, probabilities, suggest_micro_batch
 from tests.engine.made_models import made_card, made_forest_classifier, made_pixels, made_tempcnn
 
 
@@ -46,6 +46,16 @@ def test_a_pixels_probabilities_are_bit_equal_wherever_it_stands(micro_batch: in
             np.testing.assert_array_equal(whole_rows(classifier, x[order], micro_batch), expected[order])
         for offset in (1, 7, 33):
             np.testing.assert_array_equal(whole_rows(classifier, x[offset:], micro_batch), expected[offset:])
+
+
+def test_probabilities_are_those_behind_the_classes_bit_by_bit() -> None:
+    classifier, x = made_tempcnn(5, 3, 4), made_pixels(300, 5, 3)
+    p = probabilities(classifier, x, 128)
+    np.testing.assert_array_equal(p, whole_rows(classifier, x, 128))
+    index, confidence = classify(classifier, x, 128)
+    np.testing.assert_array_equal(index, p.argmax(axis=1))
+    np.testing.assert_array_equal(confidence, np.rint(p.max(axis=1) * 100))
+    assert probabilities(classifier, x[:0], 128).shape == (0, 4)
 
 
 @pytest.mark.parametrize("classifier", [made_tempcnn(5, 3, 4), made_forest_classifier()], ids=["tempcnn", "forest"])

@@ -178,3 +178,30 @@ def test_a_wrong_legend_is_refused_with_what_is_wrong(tmp_path: Path, text: str 
     with pytest.raises(InputError, match=rf"(?s){words}") as told:
         read_legend(str(path), np.zeros(0, np.int32))
     assert str(path) in str(told.value)
+
+
+def test_polygons_of_different_codes_that_share_ground_are_refused_with_rows_and_place(tmp_path: Path) -> None:
+    shapes = [polygon(10, 10, 60, 60), polygon(200, 200, 260, 260), polygon(40, 10, 90, 60)]
+    with pytest.raises(InputError) as told:
+        labels(write_parcels(tmp_path / "p.parquet", shapes, [1, 2, 3]))
+    assert "row 0 (code 1) and row 2 (code 3), which share 1000 m2" in str(told.value)
+    assert f"x {LEFT + 50:.0f}, y {TOP - 35:.0f} in {CRS}" in str(told.value) and "p.parquet" in told.value.place
+
+
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        (polygon(60, 10, 90, 60), 3),  # touches
+        (polygon(53, 10, 90, 60), 3),  # a sliver of 7 m, less than a pixel
+        (polygon(40, 10, 90, 60), 1),  # of the same code
+        (polygon(40, 10, 90, 60), 0),  # ignored
+    ],
+)
+def test_slivers_neighbours_and_polygons_of_one_code_may_overlap(tmp_path: Path, second: Any, code: int) -> None:
+    shapes = [polygon(10, 10, 60, 60), second]
+    assert labels(write_parcels(tmp_path / "p.parquet", shapes, [1, code])).read(WHOLE)[0].any()
+
+
+def test_an_overlap_off_the_area_is_no_matter(tmp_path: Path) -> None:
+    shapes = [polygon(10, 10, 60, 60), polygon(-900, 10, -800, 60), polygon(-850, 10, -700, 60)]
+    assert labels(write_parcels(tmp_path / "p.parquet", shapes, [1, 2, 3])).read(WHOLE)[0].any()

@@ -1,0 +1,29 @@
+"""Parcels: a register dealt out to tiles, which pixels are a parcel's, and the table that says what grew in each."""
+
+from engine.parcels.options import PARCELS_VERSION, ParcelOptions
+from engine.parcels.pixels import NONE, Footprints, choose, footprints
+from engine.parcels.register import Part, Register, held, read_part, register_identity, take_in
+from engine.parcels.summary import bulk, parcel_means, parcel_series
+from engine.parcels.table import FILE_NAME, Verdicts, parcel_file, tally
+
+__all__ = [
+    "FILE_NAME",
+    "NONE",
+    "PARCELS_VERSION",
+    "Footprints",
+    "ParcelOptions",
+    "Part",
+    "Register",
+    "Verdicts",
+    "bulk",
+    "choose",
+    "footprints",
+    "held",
+    "parcel_file",
+    "parcel_means",
+    "parcel_series",
+    "read_part",
+    "register_identity",
+    "take_in",
+    "tally",
+]

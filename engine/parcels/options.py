@@ -1,0 +1,35 @@
+"""What a spec says of parcels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from engine.types import Options
+
+PARCELS_VERSION = "parcels-1"
+"""Raised whenever a parcel's row changes for the same register, cube and model: it is part of the tile's key."""
+
+
+class ParcelOptions(Options):
+    """Which parcels are classified, and how; the map of pixels is made beside them."""
+
+    uri: Annotated[str, Field(min_length=1)]
+    """GeoParquet, GeoPackage, or another format of GDAL's; any CRS."""
+    id: str | None = None
+    """Column that names a parcel, no name twice; None: the number of its row (GDAL's feature number)."""
+    method: Literal["series", "vote"] = "series"
+    """``series``: one series per parcel is classified once; ``vote``: the mean of its pixels' probabilities."""
+    statistic: Literal["median", "mean"] = "median"
+    """How pixels become the one series of ``method: series``, for each feature and step."""
+    inward_px: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """A parcel's pixels lie this many pixels inside its edge; a parcel too narrow for that gives those it has."""
+    review_below: Annotated[float, Field(ge=0, le=1)] = 0.65
+    """A parcel whose crop is less sure than this is marked for a person to look at."""
+
+    @property
+    def arithmetic(self) -> list[Any]:
+        """What decides a row beside the parcel, its pixels and the model."""
+        statistic = self.statistic if self.method == "series" else None
+        return [PARCELS_VERSION, self.method, statistic, self.inward_px, self.review_below]
