@@ -20,10 +20,11 @@ _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", 
 """How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
 
 _VALUES_PER_STEP = {
-    "tempcnn": 128, "cnn1d": 192, "agrispec": 640, "dcm": 6144, "transformer": 6144,
+    "tempcnn": 128, "cnn1d": 192, "agrispec": 640, "onnx": 640, "dcm": 6144, "transformer": 6144,
     "convstar3d": 768, "convstar": 512, "hybridsn": 64, "cnn3d": 128, "twobranch": 64,
 }  # fmt: skip
-"""Values that a network's widest layers hold at once for one row, for each of its steps and pixels."""
+"""Values that a network's widest layers hold at once for one row, for each of its steps and pixels; a guess for
+onnx."""
 
 _CPU_BATCH = 512
 """For a network on a CPU. A TempCNN does 38,000 px/s on one core at 256 and 512, 27,000 at 1024, 21,000 at 4096, where
@@ -97,9 +98,9 @@ def suggest_micro_batch(card: Card, memory_bytes: int, device: str = "cpu") -> i
     """
     positions = card.recipe.steps * card.patch**2
     values = (2 * len(card.recipe.features) + _VALUES_PER_STEP.get(card.family, 0)) * positions + 2 * len(card.classes)
-    cap = _LARGE_BATCH
-    if device == "cpu" and card.family not in ("forest", "svm"):
-        cap = _CPU_SQUARES if card.halo else _CPU_BATCH
+    cuts_itself = card.family in ("forest", "svm")
+    on_gpu = device != "cpu" and card.family != "onnx"  # a graph runs on the processor wherever it is
+    cap = _LARGE_BATCH if cuts_itself or on_gpu else _CPU_SQUARES if card.halo else _CPU_BATCH
     batch = min(64, cap)  # the least there is
     while batch * 2 <= cap and batch * 2 * values * 4 <= memory_bytes:
         batch *= 2

@@ -172,6 +172,8 @@ def _facts(card: Card, digest: str) -> Table:
     from rich.table import Table
 
     table = Table(title=card.name, show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # digests whole
     for label, value in _fact_rows(card, digest):
         table.add_row(label, value)
     return table

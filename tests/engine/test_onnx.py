@@ -83,12 +83,14 @@ def test_a_network_exported_by_pytorch_says_the_same_as_in_pytorch(family: str) 
     else:
         torch.manual_seed(3)
         network, expected = NETWORKS[family](5, 3, 4), None
-    weights, x = exported(network), made_pixels(64, 5, 3)
+    weights, x = exported(network), made_pixels(512, 5, 3)
     model = open_model(made(weights), weights)
     scaled = normalise(x, model.card)
     with torch.inference_mode():
         logits = network.eval()(torch.from_numpy(scaled)).numpy()
     np.testing.assert_allclose(model.logits(scaled), logits, rtol=0, atol=1e-5)
+    order = np.random.default_rng(0).permutation(len(x))
+    np.testing.assert_array_equal(model.predict(x[order]), model.predict(x)[order])
     if expected is not None:
         np.testing.assert_allclose(model.predict(x), expected.predict(x), atol=1e-5)
     assert [clause.name for clause in examine_model(model, None, "here") if clause.kept is False] == []
