@@ -72,11 +72,16 @@ def load_model(uri: str, device: str = "cpu") -> Classifier:
 
     Raises InputError for a missing file, a wrong item, weights that do not match their checksum or their family.
     """
+    return open_model(*read_model(uri), device)
+
+
+def read_model(uri: str) -> tuple[Card, bytes]:
+    """The card and the weights file of the model in folder ``uri``, checked against each other, not opened."""
     folder = Folder(uri)
     card = card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
     weights = folder.read(card.weights)
     _check_weights(card, weights, folder.place(card.weights))
-    return open_model(card, weights, device)
+    return card, weights
 
 
 def open_model(card: Card, weights: bytes, device: str = "cpu") -> Classifier:

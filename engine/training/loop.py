@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from engine.accuracy import confusion, score
@@ -37,17 +38,18 @@ def descend(
     *,
     key: str = "",
     hooks: Hooks | None = None,
+    start: bytes | None = None,
 ) -> Trained:
     """Train a network of ``options.family`` and return its weights of the epoch that was best on ``validation``, the
     first of equals.
 
     The learning rate falls from ``options.learning_rate`` to a hundredth along a cosine over the epochs. Seeds, thread
     count and algorithms are fixed for the time of the call and put back after it. A checkpoint of the same ``key``
-    among ``hooks`` is gone on from, to the same bytes.
+    among ``hooks`` is gone on from, to the same bytes. ``start``: safetensors bytes of a network alike to begin as.
     """
     hooks = hooks or Hooks()
     with _reproducible(options):
-        descent = _begin(train, classes, options)
+        descent = _begin(train, classes, options, start)
         if hooks.checkpoint and (data := hooks.checkpoint.load(key)) and descent.restore(data) and hooks.resumed:
             hooks.resumed(descent.epoch)
         try:
@@ -69,10 +71,12 @@ def descend(
         return Trained(to_bytes(descent.network), parameter_count(descent.network), notes)
 
 
-def _begin(train: Part, classes: int, options: TrainOptions) -> Descent:
+def _begin(train: Part, classes: int, options: TrainOptions, start: bytes | None) -> Descent:
     device = torch_device(options.device)
     steps, features = train.x.shape[1:3]
     network = NETWORKS[options.family](steps, features, classes).to(device)
+    if start is not None:
+        network.load_state_dict(load(start))
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs, options.learning_rate / 100)
     return Descent(network, optimiser, schedule, objective_for(options, train, classes, device))
