@@ -49,10 +49,11 @@ def training_key(
     colours: Mapping[int, str] | None = None,
     *,
     parent: Parent | None = None,
+    target: NDArray[np.float32] | None = None,
 ) -> str:
     """Digest of all that decides a training's outcome; it is in the card as ``training["key"]``."""
     data = hashlib.sha256()
-    for array in (samples.x, samples.y, samples.block):
+    for array in (samples.x, samples.y, samples.block, *(() if target is None else (target,))):
         data.update(np.ascontiguousarray(array).tobytes())
     legend = [[code, classes[code], (colours or {}).get(code)] for code in sorted(classes)]
     settings = [TRAINING_VERSION, options.decisive(), recipe.model_dump(mode="json"), legend]
@@ -69,16 +70,20 @@ def fit(
     colours: Mapping[int, str] | None = None,
     hooks: Hooks | None = None,
     parent: Parent | None = None,
+    target: NDArray[np.float32] | None = None,
 ) -> Fitted:
     """Train, calibrate and test a model on labelled pixels. Equal arguments give equal bytes on one kind of CPU.
 
     classes: name of each legend code to be mapped; samples of other codes are not used. colours: #rrggbb by code.
     progress: told after every epoch of a network. hooks: what else it calls, its checkpoint among them; a forest calls
-    nothing. parent: the model to go on from, which gives weights, scaling and classes. Raises InputError where samples
-    do not fit the recipe or the parent, where fewer than two classes are left, where there are too few blocks, or
-    where a feature was never seen in training.
+    nothing. parent: the model to go on from, which gives weights, scaling and classes. target: (m, t, f) float32,
+    units as ``samples.x``, unlabelled series of a season to adapt an agrispec to. Raises InputError where samples do
+    not fit the recipe or the parent, where fewer than two classes are left, where there are too few blocks, or where
+    a feature was never seen in training.
     """
     _check_shapes(samples, recipe)
+    if target is not None:
+        _check_target(target, samples, options)
     entries, left_out = _choose_classes(samples.y, classes, options, colours or {})
     if parent:
         refuse_unlike(parent.card, recipe, options.family)
@@ -92,8 +97,10 @@ def fit(
         name: Part(scale(samples.x[used[rows]], scaling.lower, scaling.upper, scaling.fill), y[rows])
         for name, rows in chosen.items()
     }
-    key = training_key(samples, recipe, classes, options, colours, parent=parent)
-    trained = _train(parts, len(entries), options, progress, key=key, hooks=hooks, parent=parent)
+    key = training_key(samples, recipe, classes, options, colours, parent=parent, target=target)
+    start = parent.weights if parent else None
+    unlabelled = None if target is None else scale(target, scaling.lower, scaling.upper, scaling.fill)
+    trained = _train(parts, len(entries), options, progress, key=key, hooks=hooks, start=start, target=unlabelled)
     card = _card(entries, recipe, scaling, trained, options)
     temperature = fit_temperature(_logits(card, trained.weights, parts["validation"].x), parts["validation"].y)
     p = probabilities(_logits(card, trained.weights, parts["test"].x), temperature)
@@ -119,6 +126,23 @@ def _check_shapes(samples: Samples, recipe: Recipe) -> None:
             expected=f"one or more samples of {recipe.steps} steps and {len(recipe.features)} features",
             place="labels",
             remedy="check that labels overlap the area and that the season covers the recipe's steps",
+        )
+
+
+def _check_target(target: NDArray[np.float32], samples: Samples, options: TrainOptions) -> None:
+    if options.family != "agrispec" or options.imbalance == "mixup":
+        raise InputError(
+            f"family {options.family} with imbalance {options.imbalance} for a target season",
+            expected="agrispec, and another imbalance than mixup",
+            place="model.train",
+            remedy="train agrispec, or leave the target out",
+        )
+    if len(target) < 2 or target.shape[1:] != samples.x.shape[1:]:
+        raise InputError(
+            f"target series {target.shape}",
+            expected=f"two or more of {samples.x.shape[1]} steps and {samples.x.shape[2]} features",
+            place="model.train",
+            remedy="derive them with the training's own recipe",
         )
 
 
@@ -196,7 +220,8 @@ def _train(
     *,
     key: str,
     hooks: Hooks | None,
-    parent: Parent | None,
+    start: bytes | None,
+    target: NDArray[np.float32] | None,
 ) -> Trained:
     if options.family == "forest":
         from engine.training.trees import grow  # scikit-learn takes a second to import
@@ -204,8 +229,8 @@ def _train(
         return grow(parts["train"], options)
     from engine.training.loop import descend  # torch takes two
 
-    train, validation, start = parts["train"], parts["validation"], parent.weights if parent else None
-    return descend(train, validation, classes, options, progress, key=key, hooks=hooks, start=start)
+    train, validation = parts["train"], parts["validation"]
+    return descend(train, validation, classes, options, progress, key=key, hooks=hooks, start=start, target=target)
 
 
 def _split_report(split: Split, parts: Mapping[str, Part], entries: tuple[ClassEntry, ...]) -> dict[str, Any]:
