@@ -20,7 +20,8 @@ from engine.training.parts import Part
 
 
 class Objective(Protocol):
-    """The loss of a training. Made once per training, asked once per batch."""
+    """The loss of a training. Made once per training, asked once per batch; it draws from torch's random numbers alone,
+    which a checkpoint holds."""
 
     def loss(self, network: nn.Module, x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
         """The loss of one batch, a scalar that the loop differentiates.
