@@ -17,12 +17,12 @@ from engine.features import FEATURES_VERSION, cut, derive, hide, layers_needed
 from engine.ground import Ground
 from engine.keys import shards_around
 from engine.ledger import Record
-from engine.models import Domain, Folder, Recipe, read_card, write_model
+from engine.models import Domain, Folder, Recipe, model_digest, read_card, read_model, write_model
 from engine.objects import Objects, absolute, file_digest
 from engine.plan import Plan
 from engine.samples import MOST_PER_TILE, LabelOptions, Labels, draw, joined, legend_of
 from engine.store import CubeLayout, decode_window
-from engine.training import Checkpoint, Hooks, Progress, TrainOptions, fit
+from engine.training import Checkpoint, Hooks, Parent, Progress, TrainOptions, fit, refuse_unlike
 from engine.training.fit import TRAINING_VERSION
 from engine.types import Samples, Tile, digest
 
@@ -45,13 +45,14 @@ class TrainRequest:
     domain: Domain
 
     def key(self) -> str:
-        """Digest of cube, labels, recipe and options."""
+        """Digest of cube, labels, recipe and options, and of the model to go on from."""
         sums = {tile: record.body.get("checksums") for tile, record in self.records.items()}
         legend = file_digest(absolute(self.labels.legend)) if self.labels.legend else None
+        start = self.options.start_from
         return digest(
             [TRAINING_VERSION, FEATURES_VERSION, sums, self.labels.model_dump(mode="json"),
              file_digest(absolute(self.labels.uri)), legend, self.recipe.model_dump(mode="json"),
-             self.options.model_dump(mode="json")]
+             self.options.decisive(), model_digest(absolute(start)) if start else None]
         )  # fmt: skip
 
 
@@ -71,9 +72,13 @@ def train(request: TrainRequest, progress: Progress | None = None, hooks: Hooks 
     hooks = hooks or Hooks()
     checkpoint = hooks.checkpoint or Checkpoint(Folder(absolute(request.model_uri)))
     hooks = replace(hooks, checkpoint=checkpoint)
+    parent = parent_of(request)
     samples = collect(request)
     legend = legend_of(request.labels, samples)
-    fitted = fit(samples, request.recipe, legend.names, request.options, progress, colours=legend.colours, hooks=hooks)
+    fitted = fit(
+        samples, request.recipe, legend.names, request.options, progress, colours=legend.colours, hooks=hooks,
+        parent=parent,
+    )  # fmt: skip
     training = {**fitted.card.training, "inputs": request.key()}
     card = fitted.card.model_copy(update={"training": training})
     Objects(absolute(request.model_uri)).put(
@@ -82,6 +87,16 @@ def train(request: TrainRequest, progress: Progress | None = None, hooks: Hooks 
     write_model(card, fitted.weights, request.model_uri, request.domain, fitted.golden)
     checkpoint.clear()
     return fitted.report
+
+
+def parent_of(request: TrainRequest) -> Parent | None:
+    """The model to go on from, if any; InputError, before a sample is read, where it is unlike."""
+    if request.options.start_from is None:
+        return None
+    uri = absolute(request.options.start_from)
+    card, weights = read_model(uri)
+    refuse_unlike(card, request.recipe, request.options)
+    return Parent(card, weights, model_digest(uri))
 
 
 def collect(request: TrainRequest) -> Samples:

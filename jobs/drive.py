@@ -137,7 +137,8 @@ class Drive:
         if is_trained(request):
             self.say("model: already trained from this cube and these labels")
             return None
-        self.say(f"model: training a {request.options.family}")
+        start = request.options.start_from
+        self.say(f"model: training a {request.options.family}" + (f", from {start}" if start else ""))
         began = time.monotonic()
         told = Epochs(request.options.epochs, self.say, self.tick, self._ending)
         report = train(request, told.epoch, told.hooks())

@@ -94,9 +94,14 @@ def load_model(uri: str, device: str = "cpu") -> Classifier:
 
     Raises InputError for a missing file, a wrong item, weights that do not match their checksum or their family.
     """
+    return open_model(*read_model(uri), device)
+
+
+def read_model(uri: str) -> tuple[Card, bytes]:
+    """The card and the weights file of the model in folder ``uri``, checked against each other, not opened."""
     folder = Folder(uri)
     card = card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
-    return open_model(card, _weights(folder, card), device)
+    return card, _weights(folder, card)
 
 
 def open_model(card: Card, weights: bytes, device: str = "cpu") -> Classifier:
@@ -205,7 +210,7 @@ class Folder:
     def _told(self, error: Exception, name: str) -> TilthError:
         """What fsspec and the libraries behind it raise, each in its own way, as one of our errors."""
         if isinstance(error, FileNotFoundError):
-            remedy = "give `labels` to train a model, or correct model.uri"
+            remedy = "give `labels` to train a model, or correct model.uri (or model.train.start_from)"
             return InputError(f"no such file or bucket ({error})", place=self.place(name), remedy=remedy)
         if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError):
             return InputError(f"out of reach ({error})", place=self.place(name), remedy="correct model.uri")

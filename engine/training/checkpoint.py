@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 _EVERY_S = 30.0
-"""A checkpoint of a large network (168 MB) takes a second or two to a store, 0.2 s to a disk."""
+"""A checkpoint of the largest network (transformer, 168 MB) takes 0.6 s to make and 1.3 s to write to a busy machine's
+disk, of a tempcnn (10 MB) 0.03 s and 0.02 s."""
 
 
 class Folder(Protocol):

@@ -22,6 +22,7 @@ from engine.training.blocks import Split, deal_blocks, within_one_part
 from engine.training.calibrate import fit_temperature
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
+from engine.training.parent import Parent, refuse_unlike
 from engine.training.parts import Hooks, Part, Progress, Scaling, Trained, portions
 from engine.training.report import accuracy_report
 from engine.types import Samples, digest
@@ -47,14 +48,17 @@ def training_key(
     classes: Mapping[int, str],
     options: TrainOptions,
     colours: Mapping[int, str] | None = None,
+    *,
+    parent: Parent | None = None,
+    target: NDArray[np.float32] | None = None,
 ) -> str:
     """Digest of all that decides a training's outcome; it is in the card as ``training["key"]``."""
     data = hashlib.sha256()
-    for array in (samples.x, samples.y, samples.block):
+    for array in (samples.x, samples.y, samples.block, *(() if target is None else (target,))):
         data.update(np.ascontiguousarray(array).tobytes())
     legend = [[code, classes[code], (colours or {}).get(code)] for code in sorted(classes)]
-    settings = [TRAINING_VERSION, options.model_dump(mode="json"), recipe.model_dump(mode="json"), legend]
-    return digest([data.hexdigest(), list(samples.x.shape), settings])
+    settings = [TRAINING_VERSION, options.decisive(), recipe.model_dump(mode="json"), legend]
+    return digest([data.hexdigest(), list(samples.x.shape), settings, parent.digest if parent else None])
 
 
 def fit(
@@ -66,39 +70,45 @@ def fit(
     *,
     colours: Mapping[int, str] | None = None,
     hooks: Hooks | None = None,
+    parent: Parent | None = None,
+    target: NDArray[np.float32] | None = None,
 ) -> Fitted:
     """Train, calibrate and test a model on labelled pixels. Equal arguments give equal bytes on one kind of CPU.
 
     classes: name of each legend code to be mapped; samples of other codes are not used. colours: #rrggbb by code.
     progress: told after every epoch of a network. hooks: what else it calls, its checkpoint among them; a forest calls
-    nothing. Raises InputError where samples do not fit the recipe, where fewer than two classes are left, where there
-    are too few blocks, or where a feature was never seen in training.
+    nothing. parent: the model to go on from, which gives weights, scaling and classes. target: (m, t, f) float32,
+    units as ``samples.x``, unlabelled series of a season to adapt an agrispec to. Raises InputError where samples do
+    not fit the recipe or the parent, where fewer than two classes are left, where there are too few blocks, or where
+    a feature was never seen in training.
     """
     _check_shapes(samples, recipe)
+    if target is not None:
+        _check_target(target, samples, options)
     entries, left_out = _choose_classes(samples.y, classes, options, colours or {})
-    codes = np.array([entry.code for entry in entries])
-    used = np.flatnonzero(np.isin(samples.y, codes))
-    y, block = np.searchsorted(codes, samples.y[used]).astype(np.int64), samples.block[used]
-    split = deal_blocks(y, block, options.seed, options.block_m)
-    whole = within_one_part(split, block, None if samples.near is None else samples.near[used])
+    if parent:
+        refuse_unlike(parent.card, recipe, options)
+        entries = parent.classes(entries)
+    used, y = _class_indices(samples.y, entries)
+    split = deal_blocks(y, samples.block[used], options.seed, options.block_m)
+    whole = within_one_part(split, samples.block[used], None if samples.near is None else samples.near[used])
     chosen = _chosen(split, whole, y, options)
-    scaling = _scaling(samples.x[used[chosen["train"]]], recipe)
+    scaling = _scaling_of(parent.card) if parent else _scaling(samples.x[used[chosen["train"]]], recipe)
     parts = {
         name: Part(scale(samples.x[used[rows]], scaling.lower, scaling.upper, scaling.fill), y[rows])
         for name, rows in chosen.items()
     }
-    key = training_key(samples, recipe, classes, options, colours)
-    trained = _train(parts, len(entries), options, progress, key=key, hooks=hooks)
+    key = training_key(samples, recipe, classes, options, colours, parent=parent, target=target)
+    start = parent.weights if parent else None
+    unlabelled = None if target is None else scale(target, scaling.lower, scaling.upper, scaling.fill)
+    trained = _train(parts, len(entries), options, progress, key=key, hooks=hooks, start=start, target=unlabelled)
     card = _card(entries, recipe, scaling, trained, options)
     temperature = fit_temperature(_logits(card, trained.weights, parts["validation"].x), parts["validation"].y)
     p = probabilities(_logits(card, trained.weights, parts["test"].x), temperature)
     accuracy = accuracy_report(p, parts["test"].y, entries)
-    report = {
-        **trained.notes,
-        "left_out": left_out,
-        "split": {**_split_report(split, parts, entries), "reaching_into_another_part": int((~whole).sum())},
-        "accuracy": accuracy,
-    }
+    notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), "left_out": left_out}
+    dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": int((~whole).sum())}
+    report = {**notes, "split": dealt, "accuracy": accuracy}
     provenance = {**card.training, **_provenance(report), "key": key}
     card = card.model_copy(update={"temperature": temperature, "training": provenance})
     golden = golden_bytes(open_model(card, trained.weights), golden_rows(samples.x[used[chosen["validation"]]]))
@@ -119,6 +129,23 @@ def _check_shapes(samples: Samples, recipe: Recipe) -> None:
             expected=f"one or more samples of {recipe.steps} steps and {len(recipe.features)} features",
             place="labels",
             remedy="check that labels overlap the area and that the season covers the recipe's steps",
+        )
+
+
+def _check_target(target: NDArray[np.float32], samples: Samples, options: TrainOptions) -> None:
+    if options.family != "agrispec" or options.imbalance == "mixup":
+        raise InputError(
+            f"family {options.family} with imbalance {options.imbalance} for a target season",
+            expected="agrispec, and another imbalance than mixup",
+            place="model.train",
+            remedy="train agrispec, or leave the target out",
+        )
+    if len(target) < 2 or target.shape[1:] != samples.x.shape[1:]:
+        raise InputError(
+            f"target series {target.shape}",
+            expected=f"two or more of {samples.x.shape[1]} steps and {samples.x.shape[2]} features",
+            place="model.train",
+            remedy="derive them with the training's own recipe",
         )
 
 
@@ -146,6 +173,14 @@ def _choose_classes(
             remedy="a smaller min_samples, more labels, or a legend that names the codes found",
         )
     return class_entries(kept, classes, colours), left_out
+
+
+def _class_indices(y: NDArray[np.int32], entries: tuple[ClassEntry, ...]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Which samples are of these classes, and the class index of each of those."""
+    codes = np.array([entry.code for entry in entries])
+    order = codes.argsort()
+    used = np.flatnonzero(np.isin(y, codes))
+    return used, order[np.searchsorted(codes, y[used], sorter=order)].astype(np.int64)
 
 
 def _chosen(
@@ -192,6 +227,10 @@ def _scaling(x: NDArray[np.float32], recipe: Recipe) -> Scaling:
     return Scaling(lower, upper, fill)
 
 
+def _scaling_of(card: Card) -> Scaling:
+    return Scaling(card.lower, card.upper, card.fill)
+
+
 def _train(
     parts: Mapping[str, Part],
     classes: int,
@@ -200,6 +239,8 @@ def _train(
     *,
     key: str,
     hooks: Hooks | None,
+    start: bytes | None,
+    target: NDArray[np.float32] | None,
 ) -> Trained:
     if options.family == "forest":
         from engine.training.trees import grow  # scikit-learn takes a second to import
@@ -211,7 +252,8 @@ def _train(
         return separate(parts["train"], options)
     from engine.training.loop import descend  # torch takes two
 
-    return descend(parts["train"], parts["validation"], classes, options, progress, key=key, hooks=hooks)
+    train, validation = parts["train"], parts["validation"]
+    return descend(train, validation, classes, options, progress, key=key, hooks=hooks, start=start, target=target)
 
 
 def _split_report(split: Split, parts: Mapping[str, Part], entries: tuple[ClassEntry, ...]) -> dict[str, Any]:
@@ -231,6 +273,7 @@ def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
     """What of the report goes into the card: the split and the headline accuracies."""
     headline = ("samples", "overall_accuracy", "kappa", "macro_f1", "expected_calibration_error")
     return {
+        **{name: report[name] for name in ("parent",) if name in report},
         "split": report["split"],
         "accuracy": {name: report["accuracy"][name] for name in headline},
         "left_out": [row["code"] for row in report["left_out"]],
@@ -258,6 +301,6 @@ def _card(
         weights_sha256=hashlib.sha256(trained.weights).hexdigest(),
         weights_bytes=len(trained.weights),
         parameters=trained.parameters,
-        training={"version": TRAINING_VERSION, "options": options.model_dump(mode="json")},
+        training={"version": TRAINING_VERSION, "options": options.decisive()},
         licence=options.licence,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from engine.accuracy import confusion, score
@@ -17,11 +19,12 @@ from engine.models.convstar import StarLayer
 from engine.models.series import build, parameter_count, to_bytes, torch_device
 from engine.training.balance import epoch_order, turned
 from engine.training.descent import Descent
-from engine.training.objective import objective_for
+from engine.training.objective import Adapting, objective_for
 from engine.training.options import TrainOptions
 from engine.training.parts import Hooks, Part, Progress, Trained, portions
 
 WEIGHT_DECAY = 1e-6
+ADAPTING_WEIGHT_DECAY = 1e-4
 LARGEST_GRADIENT = 1.0
 """Norm to which gradients of recurrent networks are cut: over many steps they may explode."""
 _PATCH_AXES = 5
@@ -37,45 +40,71 @@ def descend(
     *,
     key: str = "",
     hooks: Hooks | None = None,
+    start: bytes | None = None,
+    target: NDArray[np.float32] | None = None,
 ) -> Trained:
     """Train a network of ``options.family`` and return its weights of the epoch that was best on ``validation``, the
     first of equals.
 
     The learning rate falls from ``options.learning_rate`` to a hundredth along a cosine over the epochs. Seeds, thread
     count and algorithms are fixed for the time of the call and put back after it. A checkpoint of the same ``key``
-    among ``hooks`` is gone on from, to the same bytes.
+    among ``hooks`` is gone on from, to the same bytes. ``start``: safetensors bytes of a network alike to begin as.
+    ``target``: unlabelled series (m, t, f) float32 scaled, of a season to adapt to; ``validation`` had better be of a
+    season that ``train`` has not, since without labels nothing else tells how well the network crosses seasons.
     """
     hooks = hooks or Hooks()
     with _reproducible(options):
-        descent = _begin(train, classes, options)
-        if hooks.checkpoint and (data := hooks.checkpoint.load(key)) and descent.restore(data) and hooks.resumed:
-            hooks.resumed(descent.epoch)
-        try:
-            for loss, val_f1 in _epochs(descent, train, validation, options, hooks.batch):
-                if hooks.checkpoint:
-                    hooks.checkpoint.offer(descent.to_bytes(key))
-                if progress is not None:
-                    progress(descent.epoch, options.epochs, loss, val_f1)
-        except TilthError:  # asked to end: the last whole epoch is kept
-            if hooks.checkpoint:
-                hooks.checkpoint.flush()
-            raise
-        descent.network.load_state_dict(descent.best)
-        notes = {
-            "best_epoch": descent.best_epoch,
-            "epochs": descent.epoch,
-            "validation_macro_f1": round(descent.best_f1, 6),
-        }
-        return Trained(to_bytes(descent.network), parameter_count(descent.network), notes)
+        device = torch_device(options.device)
+        network = _network(train, classes, options, start).to(device)
+        optimiser = _optimiser(network, options, target is not None)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs, options.learning_rate / 100)
+        descent = Descent(network, optimiser, schedule, objective_for(options, train, classes, device, target))
+        _go_down(descent, (train, validation), options, progress, key=key, hooks=hooks)
+        network.load_state_dict(descent.best)
+        notes: dict[str, Any] = {"best_epoch": descent.best_epoch, "epochs": descent.epoch}
+        notes["validation_macro_f1"] = round(descent.best_f1, 6)
+        if isinstance(descent.objective, Adapting):
+            notes |= descent.objective.notes(network, torch.from_numpy(validation.x).to(device))
+        return Trained(to_bytes(network), parameter_count(network), notes)
 
 
-def _begin(train: Part, classes: int, options: TrainOptions) -> Descent:
-    device = torch_device(options.device)
+def _network(train: Part, classes: int, options: TrainOptions, start: bytes | None) -> nn.Module:
     steps, features = train.x.shape[1:3]
-    network = build(options.family, steps, features, classes, 2 * options.halo + 1).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs, options.learning_rate / 100)
-    return Descent(network, optimiser, schedule, objective_for(options, train, classes, device))
+    network = build(options.family, steps, features, classes, 2 * options.halo + 1)
+    if start is not None:
+        network.load_state_dict(load(start))
+    return network
+
+
+def _optimiser(network: nn.Module, options: TrainOptions, adapts: bool) -> torch.optim.Optimizer:
+    if adapts:
+        return torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=ADAPTING_WEIGHT_DECAY)
+    return torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=WEIGHT_DECAY)
+
+
+def _go_down(
+    descent: Descent,
+    parts: tuple[Part, Part],
+    options: TrainOptions,
+    progress: Progress | None,
+    *,
+    key: str,
+    hooks: Hooks,
+) -> None:
+    """All epochs, from the checkpoint where there is one of this key."""
+    checkpoint = hooks.checkpoint
+    if checkpoint and (data := checkpoint.load(key)) and descent.restore(data) and hooks.resumed:
+        hooks.resumed(descent.epoch)
+    try:
+        for loss, val_f1 in _epochs(descent, *parts, options, hooks.batch):
+            if checkpoint:
+                checkpoint.offer(descent.to_bytes(key))
+            if progress is not None:
+                progress(descent.epoch, options.epochs, loss, val_f1)
+    except TilthError:  # asked to end: the last whole epoch is kept
+        if checkpoint:
+            checkpoint.flush()
+        raise
 
 
 def _epochs(
@@ -94,7 +123,10 @@ def _epochs(
         descent.epoch += 1
         logits = evaluate(descent.network, validation.x)
         val_f1 = score(confusion(logits.argmax(axis=1), validation.y, logits.shape[1])).macro_f1
-        descent.judge(val_f1)
+        if isinstance(descent.objective, Adapting) and not descent.objective.ripe():
+            descent.gained_epoch = descent.epoch
+        else:
+            descent.judge(val_f1)
         yield loss, val_f1
 
 

@@ -6,18 +6,22 @@ of its parts, a count of its steps) gives it to the checkpoint as its state.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.training.balance import MixUp, class_weights
+from engine.training.adversarial import Adversarial
+from engine.training.balance import MixUp, class_weights, epoch_order
 from engine.training.options import TrainOptions
 from engine.training.parts import Part
 
 
 class Objective(Protocol):
-    """The loss of a training. Made once per training, asked once per batch."""
+    """The loss of a training. Made once per training, asked once per batch; it draws from torch's random numbers alone,
+    which a checkpoint holds."""
 
     def loss(self, network: nn.Module, x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
         """The loss of one batch, a scalar that the loop differentiates.
@@ -33,6 +37,19 @@ class Objective(Protocol):
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from what ``state`` gave."""
+        ...
+
+
+@runtime_checkable
+class Adapting(Protocol):
+    """What an objective says besides where it adapts a network to something other than the labels."""
+
+    def ripe(self) -> bool:
+        """Whether an epoch may be chosen yet, and early stopping may begin to count."""
+        ...
+
+    def notes(self, network: nn.Module, source: Tensor) -> dict[str, Any]:
+        """JSON-able remarks on the finished network; source: (n, ...) float32 scaled, the validation part."""
         ...
 
 
@@ -58,9 +75,17 @@ class CrossEntropy:
         assert not state, f"cross-entropy keeps no state, got {sorted(state)}"
 
 
-def objective_for(options: TrainOptions, train: Part, classes: int, device: torch.device) -> Objective:
-    """The objective that the options ask for, to be asked on batches of ``train``."""
+def objective_for(
+    options: TrainOptions, train: Part, classes: int, device: torch.device, target: NDArray[np.float32] | None = None
+) -> Objective:
+    """The objective that the options ask for, to be asked on batches of ``train``; with ``target``, unlabelled series
+    (m, t, f) float32 scaled likewise, one that adapts the network to them."""
     y = torch.from_numpy(train.y).to(device)
     if options.imbalance == "mixup":
         return MixUp(torch.from_numpy(train.x).to(device), y)
-    return CrossEntropy(class_weights(y, classes) if options.imbalance == "balanced_loss" else None)
+    plain = CrossEntropy(class_weights(y, classes) if options.imbalance == "balanced_loss" else None)
+    if target is None:
+        return plain
+    epoch = len(epoch_order(y.cpu(), options.imbalance == "oversample")[0])
+    batches = epoch // options.batch + (epoch % options.batch > 1)  # the loop leaves a batch of one out
+    return Adversarial(plain, torch.from_numpy(target).to(device), options.epochs * batches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +10,10 @@ from engine.models.card import PATCHES, Family
 from engine.types import MAX_HALO, Options
 
 _JUDGED, _JUDGED_SQUARES = 20_000, 2_000
+
+LEARNING_RATE = 1e-3
+FINE_TUNING = 0.1
+"""Share of the usual learning rate at which a model that is trained already is trained further."""
 
 
 class TrainOptions(Options):
@@ -35,11 +39,15 @@ class TrainOptions(Options):
     patience: Annotated[int, Field(ge=1)] = 6
     """Epochs without a validation macro-F1 better by 0.001 after which training stops."""
     batch: Annotated[int, Field(ge=2)] = 128
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = LEARNING_RATE
+    """Where not given, a tenth of the usual one with ``start_from``: what was learnt is to be kept."""
+    start_from: Annotated[str, Field(min_length=1)] | None = None
+    """Folder of a model to go on from: its weights, scaling and classes are taken over. Family, recipe and classes
+    must be its own."""
     imbalance: Literal["none", "oversample", "balanced_loss", "mixup"] = "none"
     """What is done for rare classes: their samples are repeated (patches turned and mirrored), weigh more in the loss
     (N / (K n_k)), or all are mixed with samples drawn from the classes alike. Probabilities are then those of a land
-    where all classes are as common. A forest knows ``balanced_loss`` alone."""
+    where all classes are as common. A forest and an SVM know ``balanced_loss`` alone."""
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
     patch: Annotated[int, Field(ge=3, le=2 * MAX_HALO + 1)] | None = None
@@ -59,6 +67,13 @@ class TrainOptions(Options):
             )
         return family
 
+    @model_validator(mode="before")
+    @classmethod
+    def _slower_from_a_model(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("start_from") is not None and "learning_rate" not in data:
+            return {**data, "learning_rate": FINE_TUNING * LEARNING_RATE}
+        return data
+
     @model_validator(mode="after")
     def _patch_is_odd_and_looked_at(self) -> TrainOptions:
         if self.patch is not None and self.family not in PATCHES:
@@ -68,10 +83,18 @@ class TrainOptions(Options):
         return self
 
     @model_validator(mode="after")
-    def _a_forest_repeats_and_mixes_nothing(self) -> TrainOptions:
-        if self.family == "forest" and self.imbalance not in ("none", "balanced_loss"):
-            raise ValueError(f"imbalance {self.imbalance!r} is for networks; a forest takes none or balanced_loss")
+    def _forest_and_svm_are_no_networks(self) -> TrainOptions:
+        if self.family in ("forest", "svm") and self.imbalance not in ("none", "balanced_loss"):
+            raise ValueError(
+                f"imbalance {self.imbalance!r} is for networks; a {self.family} takes none or balanced_loss"
+            )
+        if self.family in ("forest", "svm") and self.start_from is not None:
+            raise ValueError(f"start_from is for networks; a {self.family} is made anew")
         return self
+
+    def decisive(self) -> dict[str, Any]:
+        """What of the options decides a model, as JSON: where the one to go on from lies does not, its digest does."""
+        return self.model_dump(mode="json", exclude={"start_from"})
 
     @property
     def most_judged(self) -> int:

@@ -24,7 +24,8 @@ def separate(train: Part, options: TrainOptions) -> Trained:
     mean, scale = columns.mean(axis=0), columns.std(axis=0)
     scale[scale < 1e-9] = 1.0
     rows = standardised(train.x, mean, scale)
-    fitted = SVC(C=PENALTY, kernel="rbf", gamma="scale", cache_size=CACHE_MB).fit(rows, train.y)
+    weight = "balanced" if options.imbalance == "balanced_loss" else None
+    fitted = SVC(C=PENALTY, kernel="rbf", gamma="scale", cache_size=CACHE_MB, class_weight=weight).fit(rows, train.y)
     # For two classes scikit-learn turns the signs round, so that above 0 is the second.
     sign = -1.0 if len(fitted.classes_) == 2 else 1.0
     arrays = {
