@@ -17,7 +17,7 @@ from engine.models.package import Classifier
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a memory")
 """How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
 
-_VALUES_PER_STEP = {"tempcnn": 128, "cnn1d": 192, "agrispec": 640, "dcm": 6144, "transformer": 6144}
+_VALUES_PER_STEP = {"tempcnn": 128, "cnn1d": 192, "agrispec": 640, "dcm": 6144, "transformer": 6144, "clec": 4096}
 """Values that a network's widest layers hold at once for one row, for each of its steps."""
 
 _CPU_BATCH = 512

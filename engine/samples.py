@@ -112,8 +112,9 @@ def take(
 
 
 def joined(parts: list[Samples]) -> Samples:
-    """One table of several."""
-    return Samples(*(np.concatenate([getattr(part, name) for part in parts]) for name in Samples.__slots__))
+    """One table of several: with later steps where all parts have them, without where none has."""
+    held = [name for name in Samples.__slots__ if any(getattr(part, name) is not None for part in parts)]
+    return Samples(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in held})
 
 
 def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from pyproj import Transformer
 
 from engine.errors import InputError
@@ -22,7 +23,7 @@ from engine.samples import LabelOptions, Labels, joined, legend_of, take
 from engine.store import CubeLayout, decode_layer
 from engine.training import TrainOptions, fit
 from engine.training.fit import TRAINING_VERSION
-from engine.types import Samples, digest
+from engine.types import CubeBlock, Layer, Samples, Tile, digest
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def collect(request: TrainRequest) -> Samples:
     plan, cube = request.plan, Objects(request.cube_uri)
     labels = Labels(request.labels, plan.grid, request.options.block_m)
     ground = Ground(plan.grid, plan.area, None)
+    forecasts = request.options.family == "clec"
     parts = []
     for tile in plan.tiles:
         record = request.records.get(tile.id)
@@ -86,11 +88,13 @@ def collect(request: TrainRequest) -> Samples:
         codes[~ground.inside(tile.core)] = 0
         if not codes.any():
             continue
+        steps = None if forecasts else request.recipe.steps
         layers = {
-            name: decode_layer(cube, request.layout, tile, name, record.body["checksums"], request.recipe.steps)
+            name: decode_layer(cube, request.layout, tile, name, record.body["checksums"], steps)
             for name in layers_needed(request.recipe.features)
         }
-        parts.append(take(derive(layers, request.recipe), codes, block, tile.core, request.options.seed))
+        part = take(derive(layers, request.recipe), codes, block, tile.core, request.options.seed)
+        parts.append(replace(part, later=later_steps(layers, part, tile, request.recipe)) if forecasts else part)
     if not parts or not sum(len(part.y) for part in parts):
         raise InputError(
             "not one labelled pixel lies on a cube tile",
@@ -99,6 +103,26 @@ def collect(request: TrainRequest) -> Samples:
             remedy="check the labels' CRS and extent, labels.ignore and the area",
         )
     return joined(parts)
+
+
+def later_steps(layers: CubeBlock, part: Samples, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
+    """The samples' steps after the recipe's, (n, p, f) float32, physical units: what really followed ``part.x``.
+
+    layers: the tile's, with all steps of the season. Gaps are filled as the recipe says, from the whole season, since
+    these are targets and no input. But no value is held beyond a band's last observation, nor smoothed there: it would
+    teach that seasons end flat. There it is NaN, as it is where a band was never seen.
+    """
+    rows, cols = part.row - tile.core.y0, part.col - tile.core.x0
+    chosen = {
+        name: Layer(layer.values[:, :, rows, cols][:, :, None], layer.count[:, rows, cols][:, None])
+        for name, layer in layers.items()
+    }
+    season = {"steps": min(len(layer.values) for layer in chosen.values()), "hold_ends": False}
+    x = derive(chosen, recipe.model_copy(update=season)).x
+    if recipe.fill != "linear":
+        known = derive(chosen, recipe.model_copy(update={**season, "fill": "linear"})).x
+        np.copyto(x, np.nan, where=np.isnan(known))
+    return np.ascontiguousarray(x[recipe.steps :, :, 0].transpose(2, 0, 1))
 
 
 def outline(plan: Plan) -> dict[str, Any]:

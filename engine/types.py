@@ -239,6 +239,8 @@ class Samples:
 
     x: (n, t, f) float32 as in FeatureBlock. y: (n,) int32 label codes of the legend. block: (n,) int64, spatial block
     a sample lies in; blocks, never pixels, are dealt to train, validation and test. row, col: (n,) int32 grid pixel.
+    later: (n, p, f) float32, the steps after those of x, as in x but NaN after a band's last observation: what a
+    forecast is to learn. None where nothing forecasts.
     """
 
     x: NDArray[np.float32]
@@ -246,6 +248,7 @@ class Samples:
     block: NDArray[np.int64]
     row: NDArray[np.int32]
     col: NDArray[np.int32]
+    later: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

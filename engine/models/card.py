@@ -19,7 +19,9 @@ from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options
 MAX_CLASSES = 255
 """Class indices are uint8 and 255 means no data."""
 
-Family = Literal["tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "forest"]
+Family = Literal["tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "clec", "forest"]
+Variant = Literal["paper", "plain", "no_attention"]
+"""Forecasters of CLEC; see ``engine.models.clec``."""
 
 
 class Recipe(Options):
@@ -90,6 +92,10 @@ class Card(Options):
     """Logits are divided by it before the softmax (Guo et al. 2017)."""
     halo: Annotated[int, Field(ge=0)] = 0
     """Pixels the model looks beyond the one it classifies."""
+    later_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps after the recipe's that a network of family clec predicts before it classifies."""
+    variant: Variant = "paper"
+    """The forecaster of family clec."""
     weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     """File name beside ``model.json``."""
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -111,6 +117,8 @@ class Card(Options):
             raise ValueError(f"lower must be below upper, got {self.lower} and {self.upper}")
         if len({entry.code for entry in self.classes}) != len(self.classes):
             raise ValueError("two classes share one code")
+        if self.later_steps and self.family != "clec":
+            raise ValueError(f"later_steps {self.later_steps} with family {self.family}; clec alone predicts steps")
         return self
 
 

@@ -33,6 +33,7 @@ _FRAMEWORKS = {
     "dcm": ("DeepCropMapping", *_TORCH),
     "transformer": ("Transformer", *_TORCH),
     "agrispec": ("AgriSpec", *_TORCH),
+    "clec": ("CLEC", *_TORCH),
     "forest": ("Random Forest", "scikit-learn", "scikit-learn", "skops.io.dumps"),
 }
 

@@ -17,7 +17,8 @@ from torch import nn
 
 from engine.errors import InputError
 from engine.models.agrispec import AgriSpec
-from engine.models.card import Card, normalise, probabilities
+from engine.models.card import Card, Family, Variant, normalise, probabilities
+from engine.models.clec import CLEC
 from engine.models.cnn1d import CNN1D
 from engine.models.dcm import DeepCropMapping
 from engine.models.tempcnn import TempCNN
@@ -36,8 +37,14 @@ NETWORKS: Mapping[str, Builder] = {
     "dcm": DeepCropMapping,
     "transformer": Transformer,
     "agrispec": AgriSpec,
+    "clec": CLEC,
 }
 """Family -> network."""
+
+
+def build(family: Family, shape: tuple[int, int, int], later_steps: int = 0, variant: Variant = "paper") -> nn.Module:
+    """The network of a family with random weights. shape: steps, features and classes; the rest is CLEC's alone."""
+    return CLEC(*shape, later_steps, variant=variant) if family == "clec" else NETWORKS[family](*shape)
 
 
 class NetworkClassifier:
@@ -50,7 +57,8 @@ class NetworkClassifier:
 
     def __init__(self, card: Card, weights: bytes, device: str = "cpu") -> None:
         self._card = card
-        network = NETWORKS[card.family](card.recipe.steps, len(card.recipe.features), len(card.classes))
+        shape = card.recipe.steps, len(card.recipe.features), len(card.classes)
+        network = build(card.family, shape, card.later_steps, card.variant)
         try:
             network.load_state_dict(load(weights))
         except (SafetensorError, RuntimeError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,8 +49,8 @@ def training_key(
 ) -> str:
     """Digest of all that decides a training's outcome; it is in the card as ``training["key"]``."""
     data = hashlib.sha256()
-    for array in (samples.x, samples.y, samples.block):
-        data.update(np.ascontiguousarray(array).tobytes())
+    for array in (samples.x, samples.y, samples.block, samples.later):
+        data.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     legend = [[code, classes[code], (colours or {}).get(code)] for code in sorted(classes)]
     settings = [TRAINING_VERSION, options.model_dump(mode="json"), recipe.model_dump(mode="json"), legend]
     return digest([data.hexdigest(), list(samples.x.shape), settings])
@@ -71,6 +71,7 @@ def fit(
     progress: told after every epoch of a network. Raises InputError where samples do not fit the recipe, where fewer
     than two classes are left, where there are too few blocks, or where a feature was never seen in training.
     """
+    samples = samples if options.family == "clec" else replace(samples, later=None)
     _check_shapes(samples, recipe)
     entries, left_out = _choose_classes(samples.y, classes, options, colours or {})
     codes = np.array([entry.code for entry in entries])
@@ -79,14 +80,11 @@ def fit(
     split = deal_blocks(y, block, options.seed, options.block_m)
     chosen = {name: np.flatnonzero(mask) for name, mask in split.parts.items()}
     chosen["train"] = _at_most(chosen["train"], y, options)
-    scaling = _scaling(samples.x[used[chosen["train"]]], recipe)
-    parts = {
-        name: Part(scale(samples.x[used[rows]], scaling.lower, scaling.upper, scaling.fill), y[rows])
-        for name, rows in chosen.items()
-    }
+    scaling = _scaling(samples, used[chosen["train"]], recipe)
+    parts = {name: _part(samples, used[rows], y[rows], scaling) for name, rows in chosen.items()}
     trained = _train(parts["train"], parts["validation"], len(entries), options, progress)
     key = training_key(samples, recipe, classes, options, colours)
-    card = _card(entries, recipe, scaling, trained, options)
+    card = _card(entries, recipe, scaling, trained, options, later=parts["train"].later)
     temperature = fit_temperature(_logits(card, trained.weights, parts["validation"].x), parts["validation"].y)
     p = probabilities(_logits(card, trained.weights, parts["test"].x), temperature)
     accuracy = accuracy_report(p, parts["test"].y, entries)
@@ -109,7 +107,9 @@ def _logits(card: Card, weights: bytes, x: NDArray[np.float32]) -> NDArray[np.fl
 
 def _check_shapes(samples: Samples, recipe: Recipe) -> None:
     expected = (len(samples.y), recipe.steps, len(recipe.features))
-    if samples.x.shape != expected or samples.block.shape != samples.y.shape or len(samples.y) == 0:
+    later = expected if samples.later is None else samples.later.shape
+    wrong = samples.x.shape != expected or samples.block.shape != samples.y.shape or later[::2] != expected[::2]
+    if wrong or len(samples.y) == 0:
         raise InputError(
             f"samples x {samples.x.shape}, y {samples.y.shape}, block {samples.block.shape}",
             expected=f"one or more samples of {recipe.steps} steps and {len(recipe.features)} features",
@@ -156,8 +156,20 @@ def _at_most(rows: NDArray[np.intp], y: NDArray[np.int64], options: TrainOptions
     return np.sort(np.concatenate(kept))
 
 
-def _scaling(x: NDArray[np.float32], recipe: Recipe) -> Scaling:
-    """1st and 99th percentile and median of each feature over the training part, (n, t, f) with NaN for missing."""
+def _part(samples: Samples, rows: NDArray[np.intp], y: NDArray[np.int64], scaling: Scaling) -> Part:
+    """The samples of these rows, scaled; later steps stay NaN where they are not known."""
+    bounds = scaling.lower, scaling.upper, scaling.fill
+    x, later = scale(samples.x[rows], *bounds), None
+    if samples.later is not None:
+        later = scale(samples.later[rows], *bounds)
+        np.copyto(later, np.nan, where=np.isnan(samples.later[rows]))
+    return Part(x, y, later)
+
+
+def _scaling(samples: Samples, rows: NDArray[np.intp], recipe: Recipe) -> Scaling:
+    """1st and 99th percentile and median of each feature over the training part, its later steps with it: scaled by
+    the early ones alone, a forecast of the summer would be cut off at the height of spring."""
+    x = samples.x[rows] if samples.later is None else np.concatenate([samples.x[rows], samples.later[rows]], axis=1)
     unseen = [name for i, name in enumerate(recipe.features) if np.isnan(x[:, :, i]).all()]
     if unseen:
         raise InputError(
@@ -211,6 +223,8 @@ def _card(
     scaling: Scaling,
     trained: Trained,
     options: TrainOptions,
+    *,
+    later: NDArray[np.float32] | None,
 ) -> Card:
     return Card(
         name=options.name,
@@ -223,6 +237,8 @@ def _card(
         weights="model.skops" if options.family == "forest" else "model.safetensors",
         weights_sha256=hashlib.sha256(trained.weights).hexdigest(),
         weights_bytes=len(trained.weights),
+        later_steps=0 if later is None else later.shape[1],
+        variant=options.cascade.variant,
         parameters=trained.parameters,
         training={"version": TRAINING_VERSION, "options": options.model_dump(mode="json")},
         licence=options.licence,

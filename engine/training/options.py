@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.models.card import Family
+from engine.training.cascade_options import CascadeOptions
 from engine.types import Options
 
 
@@ -30,6 +31,8 @@ class TrainOptions(Options):
     """Epochs without a validation macro-F1 better by 0.001 after which training stops."""
     batch: Annotated[int, Field(ge=2)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    cascade: CascadeOptions = CascadeOptions()
+    """For family clec: how forecast and classifier train together."""
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
     threads: Annotated[int, Field(ge=1)] = 1
