@@ -31,8 +31,6 @@ class TrainOptions(Options):
     """Epochs without a validation macro-F1 better by 0.001 after which training stops."""
     batch: Annotated[int, Field(ge=2)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    cascade: CascadeOptions = CascadeOptions()
-    """For family clec: how forecast and classifier train together."""
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
     threads: Annotated[int, Field(ge=1)] = 1
@@ -40,3 +38,5 @@ class TrainOptions(Options):
     are 1.5 times as fast on idle cores, and 30 times slower on busy ones: OpenMP's threads spin for each other."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     """Torch device; on a GPU two trainings may differ in the last bits."""
+    cascade: CascadeOptions = CascadeOptions()
+    """For family clec: how forecast and classifier train together."""
