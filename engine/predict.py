@@ -69,7 +69,7 @@ def suggest_micro_batch(card: Card, memory_bytes: int, device: str = "cpu") -> i
     """
     series = card.recipe.steps * len(card.recipe.features)
     values = 2 * series + 2 * len(card.classes)
-    values += _VALUES_PER_STEP.get(card.family, 0) * card.recipe.steps
+    values += _VALUES_PER_STEP.get(card.family, 0) * (card.recipe.steps + card.later_steps)
     cap = _CPU_BATCH if device == "cpu" and card.family != "forest" else _LARGE_BATCH
     batch = 64
     while batch * 2 <= cap and batch * 2 * values * 4 <= memory_bytes:

@@ -67,14 +67,14 @@ class Cascade:
         return prediction, classification
 
     def selection(self, network: nn.Module, x: NDArray[np.float32], later: NDArray[np.float32]) -> float | None:
-        """For ``v3`` the forecast's loss on validation samples with its sign turned, so that more is better; None where
-        the classification decides.
+        """For ``v3`` how good the forecast of validation samples is, 1 / (1 + loss): 0 to 1 and the more the better, as
+        is the F1 it stands for. None where the classification decides: otherwise, and where no later value is known.
 
-        x: (n, t, f) and later: (n, p, f) float32 scaled, NaN = not known. The mean over batches of 1024, by their
-        number of rows; the network's mode is put back after.
+        x: (n, t, f) and later: (n, p, f) float32 scaled, NaN = not known. The loss is the mean over batches of 1024, by
+        their number of rows; the network's mode is put back after.
         """
         assert isinstance(network, CLEC), f"the cascade trains CLEC, got {type(network).__name__}"
-        if self._options.preset != "v3" or not network.predicted or not len(x):
+        if self._options.preset != "v3" or np.isnan(later).all():  # also where there are no later steps
             return None
         device, was_training, total = self._later.device, network.training, 0.0
         network.eval()
@@ -84,7 +84,7 @@ class Cascade:
                 early, known = (torch.from_numpy(part[rows]).to(device) for part in (x, later))
                 total += float(prediction_loss(network.forecast(early), known)) * len(early)
         network.train(was_training)
-        return -total / len(x)
+        return 1 / (1 + total / len(x))
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold: GradNorm's."""

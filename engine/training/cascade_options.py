@@ -11,7 +11,11 @@ from engine.types import Options
 
 
 class CascadeOptions(Options):
-    """How forecast and classifier of CLEC train together. What the paper does not state is a choice of ours."""
+    """How forecast and classifier of CLEC train together. What the paper does not state is a choice of ours.
+
+    The steps forecast are those of the season after ``season.as_of``; without it there are none, and CLEC is its
+    1D-CNN alone.
+    """
 
     preset: Literal["paper", "plain", "no_attention", "no_gradnorm", "v2", "v3"] = "paper"
     """``paper``: one cascade, losses weighted by GradNorm. ``plain`` and ``no_attention``: the same with a simpler

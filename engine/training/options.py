@@ -15,6 +15,8 @@ class TrainOptions(Options):
     """How a model is trained. Equal options and samples give equal bytes on one kind of processor."""
 
     family: Family = "tempcnn"
+    cascade: CascadeOptions = CascadeOptions()
+    """For family clec: how forecast and classifier train together."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_. -]+[A-Za-z0-9]$")] = "crop-map"
     """Name on the card."""
     licence: Annotated[str, Field(min_length=1)] = "other"
@@ -38,5 +40,3 @@ class TrainOptions(Options):
     are 1.5 times as fast on idle cores, and 30 times slower on busy ones: OpenMP's threads spin for each other."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     """Torch device; on a GPU two trainings may differ in the last bits."""
-    cascade: CascadeOptions = CascadeOptions()
-    """For family clec: how forecast and classifier train together."""

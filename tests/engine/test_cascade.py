@@ -295,7 +295,8 @@ def test_only_v3_chooses_the_epoch_by_the_forecast(paper: Run) -> None:
     chosen = v3.selection(paper.network, early, later)
     with torch.no_grad():
         whole = prediction_loss(paper.network.eval().forecast(torch.from_numpy(early)), torch.from_numpy(later))
-    assert chosen == pytest.approx(-float(whole), rel=0.01)
+    assert chosen == pytest.approx(1 / (1 + float(whole)), rel=0.01)
+    assert v3.selection(paper.network, early, np.full_like(later, np.nan)) is None
     assert paper.cascade.selection(paper.network, early, later) is None
 
 
