@@ -75,6 +75,9 @@ class Progress:
     seconds: dict[str, float] = field(default_factory=dict)
     """Summed time of the workers by part of the work."""
     began: float = field(default_factory=time.monotonic)
+    unit: str = "tiles"
+    note: str = ""
+    """A few words on what was done last."""
 
     @property
     def done(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,12 +16,12 @@ from engine.errors import InputError
 from engine.features import FEATURES_VERSION, derive, layers_needed
 from engine.ground import Ground
 from engine.ledger import Record
-from engine.models import Domain, Recipe, read_card, write_model
+from engine.models import Domain, Folder, Recipe, model_digest, read_card, read_model, write_model
 from engine.objects import Objects, absolute, file_digest
 from engine.plan import Plan
 from engine.samples import LabelOptions, Labels, joined, legend_of, take
 from engine.store import CubeLayout, decode_layer
-from engine.training import TrainOptions, fit
+from engine.training import Checkpoint, Hooks, Parent, Progress, TrainOptions, fit, refuse_unlike
 from engine.training.fit import TRAINING_VERSION
 from engine.types import CubeBlock, Layer, Samples, Tile, digest
 
@@ -41,13 +41,14 @@ class TrainRequest:
     domain: Domain
 
     def key(self) -> str:
-        """Digest of cube, labels, recipe and options."""
+        """Digest of cube, labels, recipe and options, and of the model to go on from."""
         sums = {tile: record.body.get("checksums") for tile, record in self.records.items()}
         legend = file_digest(absolute(self.labels.legend)) if self.labels.legend else None
+        start = self.options.start_from
         return digest(
             [TRAINING_VERSION, FEATURES_VERSION, sums, self.labels.model_dump(mode="json"),
              file_digest(absolute(self.labels.uri)), legend, self.recipe.model_dump(mode="json"),
-             self.options.model_dump(mode="json")]
+             self.options.decisive(), model_digest(absolute(start)) if start else None]
         )  # fmt: skip
 
 
@@ -59,18 +60,39 @@ def is_trained(request: TrainRequest) -> bool:
         return False
 
 
-def train(request: TrainRequest, progress: Callable[..., None] | None = None) -> dict[str, Any]:
-    """Sample, fit, write the model. Returns the report, which lies beside the model as ``training.json``."""
+def train(request: TrainRequest, progress: Progress | None = None, hooks: Hooks | None = None) -> dict[str, Any]:
+    """Sample, fit, write the model. Returns the report, which lies beside the model as ``training.json``.
+
+    A checkpoint lies there as well until the model is written; ``hooks`` need not bring one.
+    """
+    hooks = hooks or Hooks()
+    checkpoint = hooks.checkpoint or Checkpoint(Folder(absolute(request.model_uri)))
+    hooks = replace(hooks, checkpoint=checkpoint)
+    parent = parent_of(request)
     samples = collect(request)
     legend = legend_of(request.labels, samples)
-    fitted = fit(samples, request.recipe, legend.names, request.options, progress, colours=legend.colours)
+    fitted = fit(
+        samples, request.recipe, legend.names, request.options, progress, colours=legend.colours, hooks=hooks,
+        parent=parent,
+    )  # fmt: skip
     training = {**fitted.card.training, "inputs": request.key()}
     card = fitted.card.model_copy(update={"training": training})
     Objects(absolute(request.model_uri)).put(
         "training.json", (json.dumps(fitted.report, indent=2, sort_keys=True) + "\n").encode()
     )
     write_model(card, fitted.weights, request.model_uri, request.domain)
+    checkpoint.clear()
     return fitted.report
+
+
+def parent_of(request: TrainRequest) -> Parent | None:
+    """The model to go on from, if any; InputError, before a sample is read, where it is unlike."""
+    if request.options.start_from is None:
+        return None
+    uri = absolute(request.options.start_from)
+    card, weights = read_model(uri)
+    refuse_unlike(card, request.recipe, request.options.family)
+    return Parent(card, weights, model_digest(uri))
 
 
 def collect(request: TrainRequest) -> Samples:

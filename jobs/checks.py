@@ -23,6 +23,7 @@ from engine.objects import Objects, absolute
 from engine.plan import Plan, refuse_too_large
 from engine.samples import LabelOptions, is_raster, read_legend
 from engine.store import refuse_other_cube
+from engine.training import refuse_unlike
 from engine.training.blocks import FOLDS
 from engine.types import Grid
 from jobs.cluster import is_remote
@@ -55,6 +56,8 @@ def checked_plan(spec: Spec) -> Plan:
     """The plan, with what can be wrong with it found out before any worker starts."""
     plan = fresh_plan(spec)
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
+    if spec.labels:
+        _check_parent(spec)
     recipe = spec.recipe() if spec.labels else checked_card(spec).recipe
     refuse_too_large(plan, spec.byte_budget(), spec.cube.threads, len(recipe.features), recipe.steps)
     return plan
@@ -88,6 +91,22 @@ def checked_card(spec: Spec) -> Card:
                 "another model.uri, and one is trained for this season",
             )
     return card
+
+
+def _check_parent(spec: Spec) -> None:
+    """Whether the model to go on from, if any, is there and is of this training's features and family."""
+    options = spec.train_options()
+    if options.start_from is None:
+        return
+    if _path(options.start_from) == _path(spec.model.uri):
+        raise SpecError(
+            f"{options.start_from!r} is model.uri itself, which is to be written",
+            expected="another model",
+            place="model.train.start_from",
+            remedy="give the fine-tuned model a model.uri of its own",
+        )
+    with about(f"model.train.start_from = {options.start_from}"):
+        refuse_unlike(read_card(absolute(options.start_from)), spec.recipe(), options.family)
 
 
 def _check_season(spec: Spec) -> None:

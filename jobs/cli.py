@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -211,14 +212,22 @@ def cube(job: SpecPath, changes: Changes = None) -> None:
 
 
 @app.command()
-def train(job: SpecPath, changes: Changes = None) -> None:
+def train(
+    job: SpecPath,
+    changes: Changes = None,
+    parent: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MODEL", help="Go on from this model; instead of model.train.start_from."),
+    ] = None,
+) -> None:
     """Build what is missing of the cube, train the model and stop.
 
-    Example: tilth train job.yaml --set model.train.family=forest
+    Example: tilth train job.yaml --from s3://models/flanders-2018
     """
     from jobs.start import submit as start
 
-    raise typer.Exit(start(job, changes or [], last="train"))
+    begun = [f"model.train.start_from={json.dumps(parent)}"] if parent else []
+    raise typer.Exit(start(job, [*(changes or []), *begun], last="train"))
 
 
 @app.command()

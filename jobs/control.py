@@ -103,6 +103,8 @@ def progress_state(progress: Progress, spent_s: float) -> dict[str, Any]:
         "retried": progress.retried,
         "in_flight": progress.in_flight,
         "trouble": progress.trouble,
+        "unit": progress.unit,
+        "note": progress.note,
         "seconds": {name: round(value, 3) for name, value in progress.seconds.items()},
         "stage_s": round(time.monotonic() - progress.began, 3),
         "spent_s": round(spent_s, 3),

@@ -28,6 +28,7 @@ from engine.types import Tile
 from engine.work import LEDGER, CubeWork, MapWork, Work, cube_ledger
 from jobs.checks import checked_card
 from jobs.cluster import connected
+from jobs.epochs import Epochs
 from jobs.finish import finish, stated
 from jobs.pinned import micro_batch, pin
 from jobs.spec import Spec
@@ -129,9 +130,12 @@ class Drive:
         if is_trained(request):
             self.say("model: already trained from this cube and these labels")
             return None
-        self.say(f"model: training a {request.options.family}")
+        start = request.options.start_from
+        self.say(f"model: training a {request.options.family}" + (f", from {start}" if start else ""))
         began = time.monotonic()
-        report = train(request, self._heed)
+        told = Epochs(request.options.epochs, self.say, self.tick, self._ending)
+        report = train(request, told.epoch, told.hooks())
+        told.end()
         accuracy = report["accuracy"]
         self.say(
             f"model: kappa {accuracy['kappa']:.3f}, overall accuracy {accuracy['overall_accuracy']:.3f} on blocks it "
@@ -221,11 +225,6 @@ class Drive:
             )  # fmt: skip
         ledger.compact(force=True)
         self.say(f"{name}: {progress.written} written, {progress.quarantined} quarantined, {progress.retried} retried")
-
-    def _heed(self, *_: Any) -> None:
-        """Between two epochs: end the training when the run is to end."""
-        if ending := self._ending():
-            raise ending
 
     def _ending(self) -> TilthError | None:
         if any(lease.lost.is_set() for lease in self._leases):

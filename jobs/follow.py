@@ -63,6 +63,10 @@ def _table(spec: Spec, progress: dict[str, Any] | None, driver: dict[str, Any] |
     seconds = max(progress["stage_s"], 1e-6)
     side_km = spec.grid.tile_px * spec.grid.resolution / 1000
     left_s = (progress["total"] - done) * seconds / done if done else None
+    if progress.get("unit", "tiles") != "tiles":
+        table.add_row("stage", f"{progress['stage']}: {done} of {progress['total']} {progress['unit']}")
+        table.add_row("last", progress["note"])
+        return table
     table.add_row(
         "stage", f"{progress['stage']}: {done} of {progress['total']} tiles, {progress['in_flight']} under way"
     )

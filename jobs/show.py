@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from engine.ledger import Record
 from engine.run import Progress
 
 _console = Console()
+_LINE_EVERY_S = 50.0
+"""Of a stage that has a note; ticks come a second apart, so that a minute never goes by in silence."""
 
 
 def say(sentence: str) -> None:
@@ -30,12 +33,13 @@ class Bar:
 
     def __init__(self, console: Console) -> None:
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"),
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
             TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
         )  # fmt: skip
         self._live = RichProgress(*columns, console=console, transient=True) if console.is_terminal else None
         self._stages: dict[str, Any] = {}
         self._trouble = ""
+        self._line_s = time.monotonic()
 
     def __enter__(self) -> Bar:
         if self._live:
@@ -52,10 +56,15 @@ class Bar:
             self._trouble = progress.trouble
             say(f"{progress.stage}: {progress.trouble}")
         if self._live is None:
+            if progress.note and time.monotonic() - self._line_s >= _LINE_EVERY_S:
+                self._line_s = time.monotonic()
+                say(f"{progress.stage}: {progress.note}")
             return
         if progress.stage not in self._stages:
-            self._stages[progress.stage] = self._live.add_task(progress.stage, total=progress.total, note="")
-        note = f"{progress.quarantined} quarantined" if progress.quarantined else ""
+            self._stages[progress.stage] = self._live.add_task(
+                progress.stage, total=progress.total, note="", unit=progress.unit
+            )
+        note = f"{progress.quarantined} quarantined" if progress.quarantined else progress.note
         self._live.update(self._stages[progress.stage], completed=progress.done, total=progress.total, note=note)
 
 

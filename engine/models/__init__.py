@@ -2,18 +2,29 @@
 
 from engine.models.card import Card, ClassEntry, Recipe, normalise
 from engine.models.item import Domain
-from engine.models.package import Classifier, load_model, model_digest, open_model, read_card, write_model
+from engine.models.package import (
+    Classifier,
+    Folder,
+    load_model,
+    model_digest,
+    open_model,
+    read_card,
+    read_model,
+    write_model,
+)
 
 __all__ = [
     "Card",
     "ClassEntry",
     "Classifier",
     "Domain",
+    "Folder",
     "Recipe",
     "load_model",
     "model_digest",
     "normalise",
     "open_model",
     "read_card",
+    "read_model",
     "write_model",
 ]

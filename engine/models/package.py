@@ -50,7 +50,7 @@ def write_model(card: Card, weights: bytes, uri: str, domain: Domain) -> None:
     Raises InputError where ``weights`` are not those of the card or the folder cannot be written.
     """
     _check_weights(card, weights, uri)
-    folder = _Folder(uri)
+    folder = Folder(uri)
     folder.remove(ITEM_NAME)
     folder.write(card.weights, weights)
     folder.write(ITEM_NAME, item_bytes(card, domain))
@@ -58,13 +58,13 @@ def write_model(card: Card, weights: bytes, uri: str, domain: Domain) -> None:
 
 def read_card(uri: str) -> Card:
     """The card of the model in folder ``uri``; reads ``model.json`` only. InputError where there is none."""
-    folder = _Folder(uri)
+    folder = Folder(uri)
     return card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
 
 
 def model_digest(uri: str) -> str:
     """SHA-256 of ``model.json``, 64 hexadecimal digits; the weights' own SHA-256 is part of what it covers."""
-    return hashlib.sha256(_Folder(uri).read(ITEM_NAME)).hexdigest()
+    return hashlib.sha256(Folder(uri).read(ITEM_NAME)).hexdigest()
 
 
 def load_model(uri: str, device: str = "cpu") -> Classifier:
@@ -72,11 +72,16 @@ def load_model(uri: str, device: str = "cpu") -> Classifier:
 
     Raises InputError for a missing file, a wrong item, weights that do not match their checksum or their family.
     """
-    folder = _Folder(uri)
+    return open_model(*read_model(uri), device)
+
+
+def read_model(uri: str) -> tuple[Card, bytes]:
+    """The card and the weights file of the model in folder ``uri``, checked against each other, not opened."""
+    folder = Folder(uri)
     card = card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
     weights = folder.read(card.weights)
     _check_weights(card, weights, folder.place(card.weights))
-    return open_model(card, weights, device)
+    return card, weights
 
 
 def open_model(card: Card, weights: bytes, device: str = "cpu") -> Classifier:
@@ -101,7 +106,7 @@ def _check_weights(card: Card, weights: bytes, place: str) -> None:
         )
 
 
-class _Folder:
+class Folder:
     """A folder reached through fsspec, its errors in our words."""
 
     def __init__(self, uri: str) -> None:
@@ -122,6 +127,15 @@ class _Folder:
         except Exception as error:
             raise self._told(error, name) from error
 
+    def find(self, name: str) -> bytes | None:
+        """The file's bytes, or None where there is none."""
+        try:
+            return bytes(self._fs.cat_file(f"{self._root}/{name}"))
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._told(error, name) from error
+
     def write(self, name: str, data: bytes) -> None:
         path = f"{self._root}/{name}"
         try:
@@ -136,17 +150,19 @@ class _Folder:
             raise self._told(error, name) from error
 
     def remove(self, name: str) -> None:
-        try:
-            self._fs.rm_file(f"{self._root}/{name}")
-        except (FileNotFoundError, NotADirectoryError):
-            pass  # nothing to replace; a folder that cannot be is refused by the first write
-        except Exception as error:
-            raise self._told(error, name) from error
+        """Remove the file, and what a write of it cut short by a kill left on a disk."""
+        for found in (name, f"{name}.part") if self._local else (name,):
+            try:
+                self._fs.rm_file(f"{self._root}/{found}")
+            except (FileNotFoundError, NotADirectoryError):
+                pass  # nothing to replace; a folder that cannot be is refused by the first write
+            except Exception as error:
+                raise self._told(error, found) from error
 
     def _told(self, error: Exception, name: str) -> TilthError:
         """What fsspec and the libraries behind it raise, each in its own way, as one of our errors."""
         if isinstance(error, FileNotFoundError):
-            remedy = "give `labels` to train a model, or correct model.uri"
+            remedy = "give `labels` to train a model, or correct model.uri (or model.train.start_from)"
             return InputError(f"no such file or bucket ({error})", place=self.place(name), remedy=remedy)
         if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError):
             return InputError(f"out of reach ({error})", place=self.place(name), remedy="correct model.uri")

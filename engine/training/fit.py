@@ -21,7 +21,8 @@ from engine.training.blocks import Split, deal_blocks
 from engine.training.calibrate import fit_temperature
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
-from engine.training.parts import Part, Progress, Scaling, Trained
+from engine.training.parent import Parent, refuse_unlike
+from engine.training.parts import Hooks, Part, Progress, Scaling, Trained
 from engine.training.report import accuracy_report
 from engine.types import Samples, digest
 
@@ -46,14 +47,16 @@ def training_key(
     classes: Mapping[int, str],
     options: TrainOptions,
     colours: Mapping[int, str] | None = None,
+    *,
+    parent: Parent | None = None,
 ) -> str:
     """Digest of all that decides a training's outcome; it is in the card as ``training["key"]``."""
     data = hashlib.sha256()
     for array in (samples.x, samples.y, samples.block, samples.later):
         data.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     legend = [[code, classes[code], (colours or {}).get(code)] for code in sorted(classes)]
-    settings = [TRAINING_VERSION, options.model_dump(mode="json"), recipe.model_dump(mode="json"), legend]
-    return digest([data.hexdigest(), list(samples.x.shape), settings])
+    settings = [TRAINING_VERSION, options.decisive(), recipe.model_dump(mode="json"), legend]
+    return digest([data.hexdigest(), list(samples.x.shape), settings, parent.digest if parent else None])
 
 
 def fit(
@@ -64,36 +67,37 @@ def fit(
     progress: Progress | None = None,
     *,
     colours: Mapping[int, str] | None = None,
+    hooks: Hooks | None = None,
+    parent: Parent | None = None,
 ) -> Fitted:
     """Train, calibrate and test a model on labelled pixels. Equal arguments give equal bytes on one kind of CPU.
 
     classes: name of each legend code to be mapped; samples of other codes are not used. colours: #rrggbb by code.
-    progress: told after every epoch of a network. Raises InputError where samples do not fit the recipe, where fewer
-    than two classes are left, where there are too few blocks, or where a feature was never seen in training.
+    progress: told after every epoch of a network. hooks: what else it calls, its checkpoint among them; a forest calls
+    nothing. parent: the model to go on from, which gives weights, scaling and classes. Raises InputError where samples
+    do not fit the recipe or the parent, where fewer than two classes are left, where there are too few blocks, or
+    where a feature was never seen in training.
     """
     samples = samples if options.family == "clec" else replace(samples, later=None)
     _check_shapes(samples, recipe)
     entries, left_out = _choose_classes(samples.y, classes, options, colours or {})
-    codes = np.array([entry.code for entry in entries])
-    used = np.flatnonzero(np.isin(samples.y, codes))
-    y, block = np.searchsorted(codes, samples.y[used]).astype(np.int64), samples.block[used]
-    split = deal_blocks(y, block, options.seed, options.block_m)
+    if parent:
+        refuse_unlike(parent.card, recipe, options.family)
+        entries = parent.classes(entries)
+    used, y = _class_indices(samples.y, entries)
+    split = deal_blocks(y, samples.block[used], options.seed, options.block_m)
     chosen = {name: np.flatnonzero(mask) for name, mask in split.parts.items()}
     chosen["train"] = _at_most(chosen["train"], y, options)
-    scaling = _scaling(samples, used[chosen["train"]], recipe)
+    scaling = _scaling_of(parent.card) if parent else _scaling(samples, used[chosen["train"]], recipe)
     parts = {name: _part(samples, used[rows], y[rows], scaling) for name, rows in chosen.items()}
-    trained = _train(parts["train"], parts["validation"], len(entries), options, progress)
-    key = training_key(samples, recipe, classes, options, colours)
+    key = training_key(samples, recipe, classes, options, colours, parent=parent)
+    trained = _train(parts, len(entries), options, progress, key=key, hooks=hooks, parent=parent)
     card = _card(entries, recipe, scaling, trained, options, later=parts["train"].later)
     temperature = fit_temperature(_logits(card, trained.weights, parts["validation"].x), parts["validation"].y)
     p = probabilities(_logits(card, trained.weights, parts["test"].x), temperature)
     accuracy = accuracy_report(p, parts["test"].y, entries)
-    report = {
-        **trained.notes,
-        "left_out": left_out,
-        "split": _split_report(split, parts, entries),
-        "accuracy": accuracy,
-    }
+    notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), "left_out": left_out}
+    report = {**notes, "split": _split_report(split, parts, entries), "accuracy": accuracy}
     provenance = {**card.training, **_provenance(report), "key": key}
     return Fitted(card.model_copy(update={"temperature": temperature, "training": provenance}), trained.weights, report)
 
@@ -144,6 +148,14 @@ def _choose_classes(
     return class_entries(kept, classes, colours), left_out
 
 
+def _class_indices(y: NDArray[np.int32], entries: tuple[ClassEntry, ...]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Which samples are of these classes, and the class index of each of those."""
+    codes = np.array([entry.code for entry in entries])
+    order = codes.argsort()
+    used = np.flatnonzero(np.isin(y, codes))
+    return used, order[np.searchsorted(codes, y[used], sorter=order)].astype(np.int64)
+
+
 def _at_most(rows: NDArray[np.intp], y: NDArray[np.int64], options: TrainOptions) -> NDArray[np.intp]:
     """``rows`` in order, with at most ``max_samples_per_class`` of each class, drawn at random by the seed."""
     rng = np.random.default_rng(options.seed)
@@ -184,14 +196,28 @@ def _scaling(samples: Samples, rows: NDArray[np.intp], recipe: Recipe) -> Scalin
     return Scaling(lower, upper, fill)
 
 
-def _train(train: Part, validation: Part, classes: int, options: TrainOptions, progress: Progress | None) -> Trained:
+def _scaling_of(card: Card) -> Scaling:
+    return Scaling(card.lower, card.upper, card.fill)
+
+
+def _train(
+    parts: Mapping[str, Part],
+    classes: int,
+    options: TrainOptions,
+    progress: Progress | None,
+    *,
+    key: str,
+    hooks: Hooks | None,
+    parent: Parent | None,
+) -> Trained:
     if options.family == "forest":
         from engine.training.trees import grow  # scikit-learn takes a second to import
 
-        return grow(train, options)
+        return grow(parts["train"], options)
     from engine.training.loop import descend  # torch takes two
 
-    return descend(train, validation, classes, options, progress)
+    train, validation, start = parts["train"], parts["validation"], parent.weights if parent else None
+    return descend(train, validation, classes, options, progress, key=key, hooks=hooks, start=start)
 
 
 def _split_report(split: Split, parts: Mapping[str, Part], entries: tuple[ClassEntry, ...]) -> dict[str, Any]:
@@ -211,6 +237,7 @@ def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
     """What of the report goes into the card: the split and the headline accuracies."""
     headline = ("samples", "overall_accuracy", "kappa", "macro_f1", "expected_calibration_error")
     return {
+        **{name: report[name] for name in ("parent",) if name in report},
         "split": report["split"],
         "accuracy": {name: report["accuracy"][name] for name in headline},
         "left_out": [row["code"] for row in report["left_out"]],
@@ -240,6 +267,6 @@ def _card(
         later_steps=0 if later is None else later.shape[1],
         variant=options.cascade.variant,
         parameters=trained.parameters,
-        training={"version": TRAINING_VERSION, "options": options.model_dump(mode="json")},
+        training={"version": TRAINING_VERSION, "options": options.decisive()},
         licence=options.licence,
     )

@@ -1,71 +1,114 @@
-"""Gradient descent for networks over series: Adam, cross-entropy, early stopping on the validation blocks' macro-F1."""
+"""Gradient descent for networks: Adam on an objective's loss, early stopping on the validation blocks' macro-F1."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from engine.accuracy import confusion, score
-from engine.models.series import NETWORKS, parameter_count, to_bytes, torch_device
+from engine.errors import TilthError
+from engine.models.series import build, parameter_count, to_bytes, torch_device
+from engine.training.balance import epoch_order, turned
+from engine.training.cascade import Cascade
+from engine.training.descent import Descent
+from engine.training.objective import objective_for
 from engine.training.options import TrainOptions
-from engine.training.parts import Part, Progress, Trained
+from engine.training.parts import Hooks, Part, Progress, Trained
 
 WEIGHT_DECAY = 1e-6
-MIN_GAIN = 1e-3
-"""A smaller rise of the validation score is kept, but does not keep training going."""
 LARGEST_GRADIENT = 1.0
 """Norm to which gradients of recurrent networks are cut: over many steps they may explode."""
 _EVALUATION_BATCH = 1024
+_PATCH_AXES = 5
+"""Axes of patches (n, t, f, s, s); series have three."""
 
 
 def descend(
-    train: Part, validation: Part, classes: int, options: TrainOptions, progress: Progress | None = None
+    train: Part,
+    validation: Part,
+    classes: int,
+    options: TrainOptions,
+    progress: Progress | None = None,
+    *,
+    key: str = "",
+    hooks: Hooks | None = None,
+    start: bytes | None = None,
 ) -> Trained:
     """Train a network of ``options.family`` and return its weights of the epoch that was best on ``validation``, the
     first of equals.
 
     The learning rate falls from ``options.learning_rate`` to a hundredth along a cosine over the epochs. Seeds, thread
-    count and algorithms are fixed for the time of the call and put back after it.
+    count and algorithms are fixed for the time of the call and put back after it. A checkpoint of the same ``key``
+    among ``hooks`` is gone on from, to the same bytes. ``start``: safetensors bytes of a network alike to begin as.
     """
+    hooks = hooks or Hooks()
     with _reproducible(options):
-        return _descend(train, validation, classes, options, progress)
+        descent = _begin(train, classes, options, start)
+        if hooks.checkpoint and (data := hooks.checkpoint.load(key)) and descent.restore(data) and hooks.resumed:
+            hooks.resumed(descent.epoch)
+        try:
+            for loss, val_f1 in _epochs(descent, train, validation, options, hooks.batch):
+                if hooks.checkpoint:
+                    hooks.checkpoint.offer(descent.to_bytes(key))
+                if progress is not None:
+                    progress(descent.epoch, options.epochs, loss, val_f1)
+        except TilthError:  # asked to end: the last whole epoch is kept
+            if hooks.checkpoint:
+                hooks.checkpoint.flush()
+            raise
+        descent.network.load_state_dict(descent.best)
+        notes = {
+            "best_epoch": descent.best_epoch,
+            "epochs": descent.epoch,
+            "validation_macro_f1": round(descent.best_f1, 6),
+        }
+        return Trained(to_bytes(descent.network), parameter_count(descent.network), notes)
 
 
-def _descend(train: Part, validation: Part, classes: int, options: TrainOptions, progress: Progress | None) -> Trained:
+def _begin(train: Part, classes: int, options: TrainOptions, start: bytes | None) -> Descent:
     device = torch_device(options.device)
-    _, steps, features = train.x.shape
-    network = NETWORKS[options.family](steps, features, classes).to(device)
+    steps, features = train.x.shape[1:3]
+    later = 0 if train.later is None else train.later.shape[1]
+    network = build(options.family, (steps, features, classes), later, options.cascade.variant).to(device)
+    if start is not None:
+        network.load_state_dict(load(start))
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs, options.learning_rate / 100)
+    return Descent(network, optimiser, schedule, objective_for(options, train, classes, device))
+
+
+def _epochs(
+    descent: Descent,
+    train: Part,
+    validation: Part,
+    options: TrainOptions,
+    told: Callable[[int, float], None] | None,
+) -> Iterator[tuple[float, float]]:
+    """(mean loss, validation macro-F1) of every epoch until the last, or until validation gains no more."""
+    device = next(descent.network.parameters()).device
     x, y = torch.from_numpy(train.x).to(device), torch.from_numpy(train.y).to(device)
-    best_epoch, best_f1, best_state = 0, -1.0, _copy(network)
-    epoch, gained_epoch, gained_f1 = 0, 0, -1.0
-    for epoch in range(1, options.epochs + 1):
-        loss = _one_epoch(network, optimiser, x, y, options.batch)
-        schedule.step()
-        logits = evaluate(network, validation.x)
-        val_f1 = score(confusion(logits.argmax(axis=1), validation.y, classes)).macro_f1
-        if val_f1 > best_f1:
-            best_epoch, best_f1, best_state = epoch, val_f1, _copy(network)
-        if val_f1 > gained_f1 + MIN_GAIN:
-            gained_epoch, gained_f1 = epoch, val_f1
-        if progress is not None:
-            progress(epoch, options.epochs, loss, val_f1)
-        if epoch - gained_epoch >= options.patience:
-            break
-    network.load_state_dict(best_state)
-    notes = {"best_epoch": best_epoch, "epochs": epoch, "validation_macro_f1": round(best_f1, 6)}
-    return Trained(to_bytes(network), parameter_count(network), notes)
+    while descent.epoch < options.epochs and descent.epoch - descent.gained_epoch < options.patience:
+        loss = _one_epoch(descent, (x, y), options, told)
+        descent.schedule.step()
+        descent.epoch += 1
+        logits = evaluate(descent.network, validation.x)
+        val_f1 = score(confusion(logits.argmax(axis=1), validation.y, logits.shape[1])).macro_f1
+        by_forecast = None
+        if isinstance(descent.objective, Cascade) and validation.later is not None:
+            by_forecast = descent.objective.selection(descent.network, validation.x, validation.later)
+        descent.judge(val_f1 if by_forecast is None else by_forecast)
+        yield loss, val_f1
 
 
 def evaluate(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits (n, k) float32 of scaled input (n, t, f) in evaluation mode; the mode is put back after."""
+    """Logits (n, k) float32 of scaled input (n, ...) in evaluation mode; the mode is put back after."""
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
@@ -75,34 +118,37 @@ def evaluate(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(torch.cat(parts).numpy())
 
 
-def _one_epoch(network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, y: Tensor, batch: int) -> float:
-    """One pass over the samples in random order; the mean loss."""
+def _one_epoch(
+    descent: Descent, samples: tuple[Tensor, Tensor], options: TrainOptions, told: Callable[[int, float], None] | None
+) -> float:
+    """One pass over the samples in random order, rare ones repeated where asked for; the mean loss."""
+    x, y = samples
+    network, optimiser = descent.network, descent.optimiser
     network.train()
     recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules())
-    order = torch.randperm(len(x)).to(x.device)
+    order, repeated = epoch_order(y.cpu(), options.imbalance == "oversample")
     total = torch.zeros((), device=x.device)
     seen = 0
-    for rows in order.split(batch):
+    for rows, again in zip(order.to(x.device).split(options.batch), repeated.split(options.batch), strict=True):
         if len(rows) == 1:  # batch norm has no variance of one sample
             continue
         optimiser.zero_grad(set_to_none=True)
-        loss = nn.functional.cross_entropy(network(x[rows]), y[rows])
+        batch = turned(x[rows], again) if x.ndim == _PATCH_AXES and again.any() else x[rows]
+        loss = descent.objective.loss(network, batch, y[rows], rows)
         loss.backward()
         if recurrent:
             nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         optimiser.step()
         total += loss.detach() * len(rows)
         seen += len(rows)
+        if told is not None:
+            told(descent.epoch + 1, seen / len(order))
     return float(total) / max(seen, 1)
 
 
 def _batches(x: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     for start in range(0, len(x), _EVALUATION_BATCH):
         yield x[start : start + _EVALUATION_BATCH]
-
-
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
 @contextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.models.card import Family
 from engine.training.cascade_options import CascadeOptions
 from engine.types import Options
+
+LEARNING_RATE = 1e-3
+FINE_TUNING = 0.1
+"""Share of the usual learning rate at which a model that is trained already is trained further."""
 
 
 class TrainOptions(Options):
@@ -32,7 +36,15 @@ class TrainOptions(Options):
     patience: Annotated[int, Field(ge=1)] = 6
     """Epochs without a validation macro-F1 better by 0.001 after which training stops."""
     batch: Annotated[int, Field(ge=2)] = 128
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = LEARNING_RATE
+    """Where not given, a tenth of the usual one with ``start_from``: what was learnt is to be kept."""
+    start_from: Annotated[str, Field(min_length=1)] | None = None
+    """Folder of a model to go on from: its weights, scaling and classes are taken over. Family, recipe and classes
+    must be its own."""
+    imbalance: Literal["none", "oversample", "balanced_loss", "mixup"] = "none"
+    """What is done for rare classes: their samples are repeated (patches turned and mirrored), weigh more in the loss
+    (N / (K n_k)), or all are mixed with samples drawn from the classes alike. Probabilities are then those of a land
+    where all classes are as common. A forest knows ``balanced_loss`` alone."""
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
     threads: Annotated[int, Field(ge=1)] = 1
@@ -40,3 +52,22 @@ class TrainOptions(Options):
     are 1.5 times as fast on idle cores, and 30 times slower on busy ones: OpenMP's threads spin for each other."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     """Torch device; on a GPU two trainings may differ in the last bits."""
+
+    def decisive(self) -> dict[str, Any]:
+        """What of the options decides a model, as JSON: where the one to go on from lies does not, its digest does."""
+        return self.model_dump(mode="json", exclude={"start_from"})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _slower_from_a_model(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("start_from") is not None and "learning_rate" not in data:
+            return {**data, "learning_rate": FINE_TUNING * LEARNING_RATE}
+        return data
+
+    @model_validator(mode="after")
+    def _a_forest_is_no_network(self) -> TrainOptions:
+        if self.family == "forest" and self.imbalance not in ("none", "balanced_loss"):
+            raise ValueError(f"imbalance {self.imbalance!r} is for networks; a forest takes none or balanced_loss")
+        if self.family == "forest" and self.start_from is not None:
+            raise ValueError("start_from is for networks; a forest is grown anew")
+        return self

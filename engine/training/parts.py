@@ -9,18 +9,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.training.checkpoint import Checkpoint
+
 Progress = Callable[[int, int, float, float], None]
 """Called after every epoch with (epoch from 1, epochs at most, mean training loss, validation macro-F1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Samples of one part of the split. x: (n, t, f) float32 scaled to 0 to 1. y: (n,) int64 class indices."""
+    """Samples of one part of the split. x: (n, t, f) float32 scaled to 0 to 1, patches with two
+    axes more. y: (n,) int64 class indices."""
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
     later: NDArray[np.float32] | None = None
     """(n, p, f) float32 scaled, NaN = not known: the steps a forecast is to learn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a network's training calls on its way, beside ``Progress``; none of it changes the outcome."""
+
+    batch: Callable[[int, float], None] | None = None
+    """Called after every batch with (epoch from 1, share of it done); may raise a TilthError to end the training."""
+    resumed: Callable[[int], None] | None = None
+    """Called once, with the number of epochs done, where a training goes on from its checkpoint."""
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

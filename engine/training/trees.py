@@ -15,7 +15,11 @@ MIN_LEAF = 2
 def grow(train: Part, options: TrainOptions) -> Trained:
     """A forest on the flattened series of ``train``; trees are seeded one by one, so threads do not change them."""
     forest = RandomForestClassifier(
-        options.trees, min_samples_leaf=MIN_LEAF, random_state=options.seed, n_jobs=options.threads
+        options.trees,
+        min_samples_leaf=MIN_LEAF,
+        random_state=options.seed,
+        n_jobs=options.threads,
+        class_weight="balanced" if options.imbalance == "balanced_loss" else None,
     )
     forest.fit(train.x.reshape(len(train.x), -1), train.y)
     return Trained(to_bytes(forest), node_count(forest), {"trees": options.trees})

@@ -25,7 +25,7 @@ from engine.plan import Plan
 from engine.samples import LabelOptions, joined
 from engine.store import checksum, encode_layer, prepare
 from engine.train import TrainRequest, collect, later_steps
-from engine.training import TrainOptions, training_key
+from engine.training import TrainOptions, fit, training_key
 from engine.types import Layer, Samples, Window
 from tests.engine.made_models import DOMAIN, MADE_CLASSES, MADE_RECIPE, made_card, made_pixels, made_samples
 from tests.engine.made_scenes import made_axis, made_grid, write_raster
@@ -247,3 +247,29 @@ def test_tables_are_joined_with_their_later_steps_and_the_key_covers_them() -> N
     changed = replace(early, later=samples.x[:, 8:] + np.float32(1))
     keys = {training_key(made, recipe, MADE_CLASSES, options) for made in (early, changed, replace(early, later=None))}
     assert len(keys) == 3
+
+
+@pytest.mark.parametrize("preset", ["paper", "no_attention", "v3"])
+def test_the_cascade_is_fitted_as_any_family_is_and_two_fits_give_equal_bytes(preset: str) -> None:
+    samples = made_samples(300)
+    later = samples.x[:, 8:].copy()
+    later[::7, -1] = np.nan
+    samples, recipe = replace(samples, x=samples.x[:, :8], later=later), MADE_RECIPE.model_copy(update={"steps": 8})
+    options = TrainOptions.model_validate(
+        {
+            "family": "clec",
+            "epochs": 4,
+            "block_m": 500,
+            "batch": 32,
+            "learning_rate": 3e-3,
+            "cascade": {"preset": preset},
+        }
+    )
+    losses: list[float] = []
+    first, second = (
+        fit(samples, recipe, MADE_CLASSES, options, lambda *told: losses.append(told[2])) for _ in range(2)
+    )
+    assert first.weights == second.weights and losses[:4] == losses[4:] and losses[3] < 0.6 * losses[0]
+    assert first.card.later_steps == 4 and first.report["accuracy"]["kappa"] > 0.6
+    bare = fit(replace(samples, later=None), recipe, MADE_CLASSES, options.model_copy(update={"epochs": 1}))
+    assert bare.card.later_steps == 0

@@ -81,6 +81,8 @@ PARSED = [
     Wrong("smoothing beyond what arithmetic bears", {"model.fill": "whittaker", "model.smoothing": 1e16},
           ("model.smoothing", "1e+16", "10000000000")),
     Wrong("unknown model family", {"model.train.family": "cnn"}, ("model.train.family", "'cnn'", "tempcnn")),
+    Wrong("forest that goes on", {"model.train": {"family": "forest", "start_from": "there"}}, ("model.train", "start_from is for networks")),
+    Wrong("forest that mixes", {"model.train": {"family": "forest", "imbalance": "mixup"}}, ("model.train", "'mixup'", "balanced_loss")),
     Wrong("unknown device", {"model.train.device": "tpu"}, ("model.train.device", "'tpu'", "cuda:0")),
     Wrong("budget below zero", {"budget.max_hours": -1}, ("budget.max_hours", "-1", "greater than 0")),
     Wrong("budget in words", {"budget.max_cost": "cheap"}, ("budget.max_cost", "'cheap'", "a number")),
@@ -142,6 +144,14 @@ def model(folder: Path, features: tuple[str, ...], steps: int) -> Change:
     return {"labels": REMOVED, "model.uri": str(folder / "model")}
 
 
+def parent(folder: Path, data: Path) -> Change:
+    """A model that needs fewer features than the inputs give, to go on from."""
+    return {
+        "model.train.start_from": model(folder, ("ndvi", "vv"), 34)["model.uri"],
+        "model.uri": str(folder / "finer"),
+    }
+
+
 def without_geotransform(folder: Path, data: Path) -> Change:
     """The real radar scenes as raw GRD states them: placed by ground control points only."""
     items = [item for item in read_items(data / "items.ndjson") if item["collection"] == "sentinel-1-grd"]
@@ -197,6 +207,9 @@ PLACED = [
     Wrong("no model and no labels", {"labels": REMOVED}, ("model", "no such file", "labels", "model.uri")),
     Wrong("model of other bands", lambda f, _: model(f, ("ndvi", "lst"), 34) | {"inputs.thermal": REMOVED}, ("model", "ndvi, lst", "inputs.thermal", "add the input")),
     Wrong("model of other steps", lambda f, _: model(f, ("ndvi", "vv"), 36), ("model", "steps 36", "34", "season.as_of")),
+    Wrong("fine-tuning of no model", lambda f, _: {"model.train.start_from": str(f / "no")}, ("model.train.start_from", "no such file", "correct")),
+    Wrong("fine-tuning of the model itself", lambda f, _: {"model.train.start_from": str(f / "x" / ".." / "model")}, ("model.train.start_from", "model.uri itself", "of its own")),
+    Wrong("fine-tuning of a model of other features", parent, ("model.train.start_from", "features", "ndvi, vv", "begin from a model that is alike")),
     Wrong("tile too large for memory", {"grid.tile_px": 4096, "compute.bytes_in_flight": 100_000_000}, ("grid.tile_px", "4096 px", "0.10 GB", "use tile_px")),
     Wrong("output is a file", lambda f, _: {"output.uri": a_file(f)}, ("output.uri", "taken", "choose a folder")),
     Wrong("output where nobody may write", {"output.uri": "/proc/tilth"}, ("output.uri", "/proc/tilth", "choose a folder")),
