@@ -20,7 +20,7 @@ _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", 
 """How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
 
 _VALUES_PER_STEP = {
-    "tempcnn": 128, "cnn1d": 192, "agrispec": 640, "onnx": 640, "dcm": 6144, "transformer": 6144,
+    "tempcnn": 128, "cnn1d": 192, "agrispec": 640, "onnx": 640, "dcm": 6144, "transformer": 6144, "clec": 4096,
     "convstar3d": 768, "convstar": 512, "hybridsn": 64, "cnn3d": 128, "twobranch": 64,
 }  # fmt: skip
 """Values that a network's widest layers hold at once for one row, for each of its steps and pixels; a guess for
@@ -96,8 +96,9 @@ def suggest_micro_batch(card: Card, memory_bytes: int, device: str = "cpu") -> i
 
     Counts the input twice (as given and scaled) and, for a network, its widest layers.
     """
-    positions = card.recipe.steps * card.patch**2
-    values = (2 * len(card.recipe.features) + _VALUES_PER_STEP.get(card.family, 0)) * positions + 2 * len(card.classes)
+    steps, features = card.recipe.steps, len(card.recipe.features)
+    values = 2 * features * steps * card.patch**2 + 2 * len(card.classes)
+    values += _VALUES_PER_STEP.get(card.family, 0) * (steps + card.later_steps) * card.patch**2
     cuts_itself = card.family in ("forest", "svm")
     on_gpu = device != "cpu" and card.family != "onnx"  # a graph runs on the processor wherever it is
     cap = _LARGE_BATCH if cuts_itself or on_gpu else _CPU_SQUARES if card.halo else _CPU_BATCH

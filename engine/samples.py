@@ -106,9 +106,9 @@ def draw(
 
 
 def joined(parts: list[Samples]) -> Samples:
-    """One table of several."""
-    columns = {name: [getattr(part, name) for part in parts] for name in Samples.__slots__}
-    return replace(parts[0], **{name: np.concatenate(of) for name, of in columns.items() if of[0] is not None})
+    """One table of several, all with the same columns."""
+    held = [name for name in Samples.__slots__ if getattr(parts[0], name) is not None]
+    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in held})
 
 
 def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:

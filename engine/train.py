@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 from pyproj import Transformer
 
 from engine.errors import InputError
@@ -24,7 +25,7 @@ from engine.samples import MOST_PER_TILE, LabelOptions, Labels, draw, joined, le
 from engine.store import CubeLayout, decode_window
 from engine.training import Checkpoint, Hooks, Parent, Progress, TrainOptions, fit, refuse_unlike
 from engine.training.fit import TRAINING_VERSION
-from engine.types import Samples, Tile, digest
+from engine.types import CubeBlock, Layer, Samples, Tile, digest
 
 _MOST_BYTES = 2 << 30
 """Of the squares of pixels that models with patches are trained on."""
@@ -129,9 +130,9 @@ def _samples_of(request: TrainRequest, tile: Tile, labels: Labels, ground: Groun
     core = tile.core.within(window)
     if not codes[core].any():
         return None
-    cube = Objects(request.cube_uri)
+    cube, forecasts = Objects(request.cube_uri), request.options.family == "clec"
     layers = {
-        name: decode_window(cube, request.layout, window, name, sums, recipe.steps)
+        name: decode_window(cube, request.layout, window, name, sums, None if forecasts else recipe.steps)
         for name in layers_needed(recipe.features)
     }
     features = derive(layers, recipe)
@@ -146,6 +147,7 @@ def _samples_of(request: TrainRequest, tile: Tile, labels: Labels, ground: Groun
         row=(rows + tile.core.y0).astype(np.int32),
         col=(cols + tile.core.x0).astype(np.int32),
         near=None if squares is None else squares[rows, cols].reshape(len(rows), -1),
+        later=later_steps(layers, rows, cols, recipe) if forecasts else None,
     )
 
 
@@ -154,6 +156,27 @@ def _most_per_tile(request: TrainRequest) -> int:
     recipe, side = request.recipe, 2 * request.options.halo + 1
     each = 4 * recipe.steps * len(recipe.features) * side**2
     return MOST_PER_TILE if side == 1 else max(1, min(MOST_PER_TILE, _MOST_BYTES // each // len(request.plan.tiles)))
+
+
+def later_steps(
+    layers: CubeBlock, rows: NDArray[np.intp], cols: NDArray[np.intp], recipe: Recipe
+) -> NDArray[np.float32]:
+    """The steps after the recipe's of these pixels (n,), (n, p, f) float32, physical units: what really followed.
+
+    layers: the tile's, with all steps of the season. Gaps are filled as the recipe says, from the whole season, since
+    these are targets and no input. But no value is held beyond a band's last observation, nor smoothed there: it would
+    teach that seasons end flat. There it is NaN, as it is where a band was never seen.
+    """
+    chosen = {
+        name: Layer(layer.values[:, :, rows, cols][:, :, None], layer.count[:, rows, cols][:, None])
+        for name, layer in layers.items()
+    }
+    season = {"steps": min(len(layer.values) for layer in chosen.values()), "hold_ends": False}
+    x = derive(chosen, recipe.model_copy(update=season)).x
+    if recipe.fill != "linear":
+        known = derive(chosen, recipe.model_copy(update={**season, "fill": "linear"})).x
+        np.copyto(x, np.nan, where=np.isnan(known))
+    return np.ascontiguousarray(x[recipe.steps :, :, 0].transpose(2, 0, 1))
 
 
 def outline(plan: Plan) -> dict[str, Any]:

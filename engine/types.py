@@ -271,7 +271,8 @@ class Samples:
     x: (n, t, f) float32 as in FeatureBlock; (n, t, f, s, s) with the square of pixels around each, for models that look
     at neighbours. y: (n,) int32 label codes of the legend. block: (n,) int64, spatial block a sample lies in; blocks,
     never pixels, are dealt to train, validation and test. row, col: (n,) int32 grid pixel. near, with squares
-    only: (n, m) int64, the blocks of labelled pixels that each touches, 0 = none.
+    only: (n, m) int64, the blocks of labelled pixels that each touches, 0 = none. later, for forecasts only: (n, p, f)
+    float32, the steps after those of x, as in x but NaN after a band's last observation.
     """
 
     x: NDArray[np.float32]
@@ -280,6 +281,7 @@ class Samples:
     row: NDArray[np.int32]
     col: NDArray[np.int32]
     near: NDArray[np.int64] | None = None
+    later: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

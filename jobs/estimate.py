@@ -30,6 +30,7 @@ _PROCESS_BYTES = 500_000_000
 
 _PIXELS_PER_S = {
     "tempcnn": (20e3, 8e3), "cnn1d": (22e3, 8e3), "agrispec": (2600, 600), "dcm": (120, 30), "transformer": (100, 30),
+    "clec": (650, 170),
     "forest": (25e3, math.inf), "svm": (5e3, math.inf), "onnx": (8e3, math.inf),
 }  # fmt: skip
 """Family -> pixels mapped, and samples trained on, in a second of one core, at 34 steps of 13 features. An SVM's

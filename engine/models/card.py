@@ -21,13 +21,14 @@ MAX_CLASSES = 255
 """Class indices are uint8 and 255 means no data."""
 
 Family = Literal[
-    "tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "forest", "svm", "onnx",
+    "tempcnn", "cnn1d", "dcm", "transformer", "agrispec", "clec", "forest", "svm", "onnx",
     "convstar3d", "convstar", "hybridsn", "cnn3d", "twobranch",
 ]  # fmt: skip
 
-
 PATCHES: Mapping[str, int] = {"convstar3d": 11, "convstar": 11, "hybridsn": 11, "cnn3d": 11, "twobranch": 7}
 """Families that look at the pixels around the one they classify: the side of that square in the papers."""
+Variant = Literal["paper", "plain", "no_attention"]
+"""Forecasters of CLEC; see ``engine.models.clec``."""
 
 
 class Recipe(Options):
@@ -123,6 +124,10 @@ class Card(Options):
     """Pixels the model looks beyond the one it classifies; 0 but in mode patch."""
     gives: Literal["logits", "probabilities"] = "logits"
     """What the output of an ONNX model is; probabilities are turned into logits by the logarithm."""
+    later_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps after the recipe's that a network of family clec predicts before it classifies."""
+    variant: Variant = "paper"
+    """The forecaster of family clec."""
     weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     """File name beside ``model.json``."""
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -159,6 +164,8 @@ class Card(Options):
             raise ValueError("two classes share one code")
         if (self.halo > 0) != (self.mode == "patch"):
             raise ValueError(f"mode {self.mode} with halo {self.halo}; a halo goes with mode patch, and with it alone")
+        if self.later_steps and self.family != "clec":
+            raise ValueError(f"later_steps {self.later_steps} with family {self.family}; clec alone predicts steps")
         return self
 
     @model_validator(mode="after")

@@ -35,6 +35,7 @@ _FRAMEWORKS = {
     "dcm": ("DeepCropMapping", *_TORCH),
     "transformer": ("Transformer", *_TORCH),
     "agrispec": ("AgriSpec", *_TORCH),
+    "clec": ("CLEC", *_TORCH),
     "convstar3d": ("3D-ConvSTAR", *_TORCH),
     "convstar": ("ConvSTAR", *_TORCH),
     "hybridsn": ("HybridSN", *_TORCH),

@@ -7,6 +7,7 @@ that looks at neighbours takes (n, t, f, s, s), the square around each pixel.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,8 +19,9 @@ from torch import nn
 
 from engine.errors import InputError
 from engine.models.agrispec import AgriSpec
-from engine.models.card import Card
+from engine.models.card import Card, Variant
 from engine.models.classifier import Calibrated
+from engine.models.clec import CLEC
 from engine.models.cnn1d import CNN1D
 from engine.models.cnn3d import CNN3D
 from engine.models.convstar import ConvSTAR, ConvSTAR3D
@@ -42,6 +44,7 @@ NETWORKS: Mapping[str, Builder] = {
     "dcm": DeepCropMapping,
     "transformer": Transformer,
     "agrispec": AgriSpec,
+    "clec": CLEC,
 }
 """Family -> network, of those that look at single pixels."""
 
@@ -62,12 +65,27 @@ PATCH_NETWORKS: Mapping[str, PatchBuilder] = {
 """Family -> network, of those that look at neighbours."""
 
 
-def build(family: str, steps: int, features: int, classes: int, patch: int) -> nn.Module:
-    """A network of this family with random weights. ``patch``: 1 for families of single pixels. InputError where the
-    family cannot take these sizes."""
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides the sizes of a network's layers."""
+
+    steps: int
+    features: int
+    classes: int
+    patch: int = 1
+    """Side of the squares of pixels it looks at; 1 for families of single pixels."""
+    later_steps: int = 0
+    """Steps that CLEC predicts."""
+    variant: Variant = "paper"
+    """CLEC's forecaster."""
+
+
+def build(family: str, shape: Shape) -> nn.Module:
+    """A network of this family with random weights; InputError where the family cannot take these sizes."""
+    sizes = shape.steps, shape.features, shape.classes
     if family in PATCH_NETWORKS:
-        return PATCH_NETWORKS[family](steps, features, classes, patch)
-    return NETWORKS[family](steps, features, classes)
+        return PATCH_NETWORKS[family](*sizes, shape.patch)
+    return CLEC(*sizes, shape.later_steps, variant=shape.variant) if family == "clec" else NETWORKS[family](*sizes)
 
 
 class NetworkClassifier(Calibrated):
@@ -80,7 +98,8 @@ class NetworkClassifier(Calibrated):
 
     def __init__(self, card: Card, weights: bytes, device: str = "cpu") -> None:
         super().__init__(card)
-        network = build(card.family, card.recipe.steps, len(card.recipe.features), len(card.classes), card.patch)
+        sizes = card.recipe.steps, len(card.recipe.features), len(card.classes)
+        network = build(card.family, Shape(*sizes, card.patch, card.later_steps, card.variant))
         try:
             network.load_state_dict(load(weights))
         except (SafetensorError, RuntimeError) as error:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, probabilities, scale
+from engine.models.card import Card, Recipe, probabilities, scale
 from engine.models.golden import golden_bytes, golden_rows, with_golden
 from engine.models.package import open_model
-from engine.training.blocks import Split, deal_blocks, within_one_part
 from engine.training.calibrate import fit_temperature
-from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
-from engine.training.parent import Parent, refuse_unlike
-from engine.training.parts import Hooks, Part, Progress, Scaling, Trained, portions
+from engine.training.parent import Parent
+from engine.training.parts import Hooks, Progress, Trained, portions
+from engine.training.prepare import Prepared, prepare
 from engine.training.report import accuracy_report
 from engine.types import Samples, digest
 
@@ -54,8 +53,8 @@ def training_key(
 ) -> str:
     """Digest of all that decides a training's outcome; it is in the card as ``training["key"]``."""
     data = hashlib.sha256()
-    for array in (samples.x, samples.y, samples.block, *(() if target is None else (target,))):
-        data.update(np.ascontiguousarray(array).tobytes())
+    for array in (samples.x, samples.y, samples.block, samples.later, target):
+        data.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     legend = [[code, classes[code], (colours or {}).get(code)] for code in sorted(classes)]
     settings = [TRAINING_VERSION, options.decisive(), recipe.model_dump(mode="json"), legend]
     return digest([data.hexdigest(), list(samples.x.shape), settings, parent.digest if parent else None])
@@ -82,54 +81,34 @@ def fit(
     not fit the recipe or the parent, where fewer than two classes are left, where there are too few blocks, or where
     a feature was never seen in training.
     """
-    _check_shapes(samples, recipe)
+    samples = samples if options.family == "clec" else replace(samples, later=None)
     if target is not None:
         _check_target(target, samples, options)
-    entries, left_out = _choose_classes(samples.y, classes, options, colours or {})
-    if parent:
-        refuse_unlike(parent.card, recipe, options)
-        entries = parent.classes(entries)
-    used, y = _class_indices(samples.y, entries)
-    split = deal_blocks(y, samples.block[used], options.seed, options.block_m)
-    whole = within_one_part(split, samples.block[used], None if samples.near is None else samples.near[used])
-    chosen = _chosen(split, whole, y, options)
-    scaling = _scaling_of(parent.card) if parent else _scaling(samples.x[used[chosen["train"]]], recipe)
-    parts = {
-        name: Part(scale(samples.x[used[rows]], scaling.lower, scaling.upper, scaling.fill), y[rows])
-        for name, rows in chosen.items()
-    }
+    ready = prepare(samples, recipe, classes, options, colours or {}, parent=parent)
     key = training_key(samples, recipe, classes, options, colours, parent=parent, target=target)
-    start = parent.weights if parent else None
+    start, scaling = parent.weights if parent else None, ready.scaling
     unlabelled = None if target is None else scale(target, scaling.lower, scaling.upper, scaling.fill)
-    trained = _train(parts, len(entries), options, progress, key=key, hooks=hooks, start=start, target=unlabelled)
-    card = _card(entries, recipe, scaling, trained, options)
-    temperature = fit_temperature(_logits(card, trained.weights, parts["validation"].x), parts["validation"].y)
-    p = probabilities(_logits(card, trained.weights, parts["test"].x), temperature)
-    accuracy = accuracy_report(p, parts["test"].y, entries)
-    notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), "left_out": left_out}
-    dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": int((~whole).sum())}
-    report = {**notes, "split": dealt, "accuracy": accuracy}
-    provenance = {**card.training, **_provenance(report), "key": key}
-    card = card.model_copy(update={"temperature": temperature, "training": provenance})
-    golden = golden_bytes(open_model(card, trained.weights), golden_rows(samples.x[used[chosen["validation"]]]))
+    trained = _train(ready, options, progress, key=key, hooks=hooks, start=start, target=unlabelled)
+    card, accuracy = _judged(_card(ready, recipe, trained, options), trained.weights, ready)
+    notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), "left_out": ready.left_out}
+    report = {**notes, "split": ready.dealt, "accuracy": accuracy}
+    card = card.model_copy(update={"training": {**card.training, **_provenance(report), "key": key}})
+    golden = golden_bytes(open_model(card, trained.weights), golden_rows(samples.x[ready.rows["validation"]]))
     return Fitted(with_golden(card, golden), trained.weights, golden, report)
+
+
+def _judged(card: Card, weights: bytes, ready: Prepared) -> tuple[Card, dict[str, Any]]:
+    """The card calibrated on validation, and how good the model then is on test."""
+    validation, test = ready.parts["validation"], ready.parts["test"]
+    temperature = fit_temperature(_logits(card, weights, validation.x), validation.y)
+    p = probabilities(_logits(card, weights, test.x), temperature)
+    return card.model_copy(update={"temperature": temperature}), accuracy_report(p, test.y, ready.entries)
 
 
 def _logits(card: Card, weights: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits of scaled input by the very code that will map, from the very bytes that will be written."""
     classifier = open_model(card, weights)
     return np.concatenate([classifier.logits(part) for part in portions(x)])
-
-
-def _check_shapes(samples: Samples, recipe: Recipe) -> None:
-    expected = (len(samples.y), recipe.steps, len(recipe.features))
-    if samples.x.shape[:3] != expected or samples.block.shape != samples.y.shape or len(samples.y) == 0:
-        raise InputError(
-            f"samples x {samples.x.shape}, y {samples.y.shape}, block {samples.block.shape}",
-            expected=f"one or more samples of {recipe.steps} steps and {len(recipe.features)} features",
-            place="labels",
-            remedy="check that labels overlap the area and that the season covers the recipe's steps",
-        )
 
 
 def _check_target(target: NDArray[np.float32], samples: Samples, options: TrainOptions) -> None:
@@ -149,91 +128,8 @@ def _check_target(target: NDArray[np.float32], samples: Samples, options: TrainO
         )
 
 
-def _choose_classes(
-    y: NDArray[np.int32], classes: Mapping[int, str], options: TrainOptions, colours: Mapping[int, str]
-) -> tuple[tuple[ClassEntry, ...], list[dict[str, Any]]]:
-    """Entries of the classes with enough samples, and what was left out with its reason."""
-    codes, counts = np.unique(y, return_counts=True)
-    found = {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
-    kept, left_out = [], []
-    for code in sorted(found.keys() | classes.keys()):
-        count = found.get(code, 0)
-        if code not in classes:
-            left_out.append({"code": code, "name": None, "samples": count, "reason": "not in the legend"})
-        elif count < options.min_samples:
-            reason = f"fewer than min_samples = {options.min_samples} samples"
-            left_out.append({"code": code, "name": classes[code], "samples": count, "reason": reason})
-        else:
-            kept.append(code)
-    if not 2 <= len(kept) <= MAX_CLASSES:
-        raise InputError(
-            f"{len(kept)} classes with {options.min_samples} samples or more (found {found})",
-            expected=f"2 to {MAX_CLASSES}",
-            place="labels",
-            remedy="a smaller min_samples, more labels, or a legend that names the codes found",
-        )
-    return class_entries(kept, classes, colours), left_out
-
-
-def _class_indices(y: NDArray[np.int32], entries: tuple[ClassEntry, ...]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Which samples are of these classes, and the class index of each of those."""
-    codes = np.array([entry.code for entry in entries])
-    order = codes.argsort()
-    used = np.flatnonzero(np.isin(y, codes))
-    return used, order[np.searchsorted(codes, y[used], sorter=order)].astype(np.int64)
-
-
-def _chosen(
-    split: Split, whole: NDArray[np.bool_], y: NDArray[np.int64], options: TrainOptions
-) -> dict[str, NDArray[np.intp]]:
-    """Rows of the samples that are used, by part, in order, drawn at random by the seed where there are more than
-    asked for."""
-    rows = {name: np.flatnonzero(mask & whole) for name, mask in split.parts.items()}
-    rng = np.random.default_rng(options.seed + 1)
-    for name in ("validation", "test"):
-        if len(rows[name]) > options.most_judged:
-            rows[name] = np.sort(rng.choice(rows[name], options.most_judged, replace=False))
-    return rows | {"train": _at_most(rows["train"], y, options)}
-
-
-def _at_most(rows: NDArray[np.intp], y: NDArray[np.int64], options: TrainOptions) -> NDArray[np.intp]:
-    """``rows`` in order, with at most ``options.per_class`` of each class, drawn at random by the seed."""
-    rng = np.random.default_rng(options.seed)
-    kept = []
-    for code in np.unique(y[rows]):
-        own = rows[y[rows] == code]
-        if len(own) > options.per_class:
-            own = rng.choice(own, options.per_class, replace=False)
-        kept.append(own)
-    return np.sort(np.concatenate(kept))
-
-
-def _scaling(x: NDArray[np.float32], recipe: Recipe) -> Scaling:
-    """1st and 99th percentile and median of each feature over the training part, (n, t, f) or (n, t, f, s, s) with NaN
-    for missing; of squares, their middle."""
-    if x.ndim == 5:
-        x = x[..., x.shape[-1] // 2, x.shape[-1] // 2]
-    unseen = [name for i, name in enumerate(recipe.features) if np.isnan(x[:, :, i]).all()]
-    if unseen:
-        raise InputError(
-            f"features {unseen} without a single value in the training blocks",
-            place="labels",
-            remedy="check that the inputs cover the labels, or leave these features out of the recipe",
-        )
-    columns = x.reshape(-1, x.shape[2])
-    lower, fill, upper = (tuple(map(float, row)) for row in np.nanpercentile(columns, [1, 50, 99], axis=0))
-    # A feature that never changes says nothing; any width will do, and 0 would divide by zero.
-    upper = tuple(high if high > low else low + 1.0 for low, high in zip(lower, upper, strict=True))
-    return Scaling(lower, upper, fill)
-
-
-def _scaling_of(card: Card) -> Scaling:
-    return Scaling(card.lower, card.upper, card.fill)
-
-
 def _train(
-    parts: Mapping[str, Part],
-    classes: int,
+    ready: Prepared,
     options: TrainOptions,
     progress: Progress | None,
     *,
@@ -245,28 +141,15 @@ def _train(
     if options.family == "forest":
         from engine.training.trees import grow  # scikit-learn takes a second to import
 
-        return grow(parts["train"], options)
+        return grow(ready.parts["train"], options)
     if options.family == "svm":
         from engine.training.support import separate
 
-        return separate(parts["train"], options)
+        return separate(ready.parts["train"], options)
     from engine.training.loop import descend  # torch takes two
 
-    train, validation = parts["train"], parts["validation"]
+    train, validation, classes = ready.parts["train"], ready.parts["validation"], len(ready.entries)
     return descend(train, validation, classes, options, progress, key=key, hooks=hooks, start=start, target=target)
-
-
-def _split_report(split: Split, parts: Mapping[str, Part], entries: tuple[ClassEntry, ...]) -> dict[str, Any]:
-    """Blocks and samples per part, and the classes that a part lacks."""
-    rows: dict[str, Any] = {"seed": split.seed, "sha256": split.sha256}
-    for (name, part), blocks in zip(parts.items(), split.blocks, strict=True):
-        counts = np.bincount(part.y, minlength=len(entries))
-        rows[name] = {
-            "blocks": blocks,
-            "samples": len(part.y),
-            "lacks": [entry.name for entry, count in zip(entries, counts, strict=True) if count == 0],
-        }
-    return rows
 
 
 def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -280,18 +163,13 @@ def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _card(
-    entries: tuple[ClassEntry, ...],
-    recipe: Recipe,
-    scaling: Scaling,
-    trained: Trained,
-    options: TrainOptions,
-) -> Card:
+def _card(ready: Prepared, recipe: Recipe, trained: Trained, options: TrainOptions) -> Card:
+    scaling, later = ready.scaling, ready.parts["train"].later
     return Card(
         name=options.name,
         family=options.family,
         recipe=recipe,
-        classes=entries,
+        classes=ready.entries,
         lower=scaling.lower,
         upper=scaling.upper,
         fill=scaling.fill,
@@ -300,6 +178,8 @@ def _card(
         weights="model.skops" if options.family == "forest" else "model.safetensors",
         weights_sha256=hashlib.sha256(trained.weights).hexdigest(),
         weights_bytes=len(trained.weights),
+        later_steps=0 if later is None else later.shape[1],
+        variant=options.cascade.variant,
         parameters=trained.parameters,
         training={"version": TRAINING_VERSION, "options": options.decisive()},
         licence=options.licence,

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from engine.accuracy import confusion, score
 from engine.errors import TilthError
 from engine.models.convstar import StarLayer
-from engine.models.series import build, parameter_count, to_bytes, torch_device
+from engine.models.series import Shape, build, parameter_count, to_bytes, torch_device
 from engine.training.balance import epoch_order, turned
+from engine.training.cascade import Cascade
 from engine.training.descent import Descent
 from engine.training.objective import Adapting, objective_for
 from engine.training.options import TrainOptions
@@ -70,7 +71,9 @@ def descend(
 
 def _network(train: Part, classes: int, options: TrainOptions, start: bytes | None) -> nn.Module:
     steps, features = train.x.shape[1:3]
-    network = build(options.family, steps, features, classes, 2 * options.halo + 1)
+    later = 0 if train.later is None else train.later.shape[1]
+    shape = Shape(steps, features, classes, 2 * options.halo + 1, later, options.cascade.variant)
+    network = build(options.family, shape)
     if start is not None:
         network.load_state_dict(load(start))
     return network
@@ -126,8 +129,16 @@ def _epochs(
         if isinstance(descent.objective, Adapting) and not descent.objective.ripe():
             descent.gained_epoch = descent.epoch
         else:
-            descent.judge(val_f1)
+            descent.judge(_selection(descent, validation, val_f1))
         yield loss, val_f1
+
+
+def _selection(descent: Descent, validation: Part, macro_f1: float) -> float:
+    """What an epoch is chosen by: the macro-F1, or what the objective puts in its place."""
+    if isinstance(descent.objective, Cascade) and validation.later is not None:
+        by_forecast = descent.objective.selection(descent.network, validation.x, validation.later)
+        return macro_f1 if by_forecast is None else by_forecast
+    return macro_f1
 
 
 def evaluate(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:

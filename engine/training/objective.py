@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from engine.training.adversarial import Adversarial
 from engine.training.balance import MixUp, class_weights, epoch_order
+from engine.training.cascade import Cascade
 from engine.training.options import TrainOptions
 from engine.training.parts import Part
 
@@ -80,6 +81,8 @@ def objective_for(
 ) -> Objective:
     """The objective that the options ask for, to be asked on batches of ``train``; with ``target``, unlabelled series
     (m, t, f) float32 scaled likewise, one that adapts the network to them."""
+    if options.family == "clec" and train.later is not None:
+        return Cascade(options.cascade, train.later, device)
     y = torch.from_numpy(train.y).to(device)
     if options.imbalance == "mixup":
         return MixUp(torch.from_numpy(train.x).to(device), y)

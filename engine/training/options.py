@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from engine.models.card import PATCHES, Family
+from engine.training.cascade_options import CascadeOptions
 from engine.types import MAX_HALO, Options
 
 _JUDGED, _JUDGED_SQUARES = 20_000, 2_000
@@ -20,6 +21,8 @@ class TrainOptions(Options):
     """How a model is trained. Equal options and samples give equal bytes on one kind of processor."""
 
     family: Family = "tempcnn"
+    cascade: CascadeOptions = CascadeOptions()
+    """For family clec: how forecast and classifier train together."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_. -]+[A-Za-z0-9]$")] = "crop-map"
     """Name on the card."""
     licence: Annotated[str, Field(min_length=1)] = "other"
@@ -90,6 +93,12 @@ class TrainOptions(Options):
             )
         if self.family in ("forest", "svm") and self.start_from is not None:
             raise ValueError(f"start_from is for networks; a {self.family} is made anew")
+        return self
+
+    @model_validator(mode="after")
+    def _a_cascade_has_its_own_loss(self) -> TrainOptions:
+        if self.family == "clec" and self.imbalance in ("balanced_loss", "mixup"):
+            raise ValueError(f"imbalance {self.imbalance!r} with clec, whose loss is its own; use oversample or none")
         return self
 
     def decisive(self) -> dict[str, Any]:

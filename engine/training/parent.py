@@ -35,10 +35,17 @@ class Parent:
         return self.card.classes
 
 
-def refuse_unlike(card: Card, recipe: Recipe, options: TrainOptions) -> None:
-    """InputError that names the first thing in which the parent's card is unlike what is to be trained."""
+def refuse_unlike(card: Card, recipe: Recipe, options: TrainOptions, later_steps: int | None = None) -> None:
+    """InputError that names the first thing in which the parent's card is unlike what is to be trained.
+
+    later_steps: that are to be predicted, where this is known already.
+    """
     pairs: dict[str, tuple[object, object]] = {"family": (card.family, options.family)}
     pairs["patch"] = (card.patch, 2 * options.halo + 1)
+    if later_steps is not None:
+        pairs["number of steps after the cut-off"] = (card.later_steps, later_steps)
+    if options.family == "clec":
+        pairs["variant"] = (card.variant, options.cascade.variant)
     pairs |= {name: (getattr(card.recipe, name), getattr(recipe, name)) for name in Recipe.model_fields}
     for name, (theirs, mine) in pairs.items():
         if theirs != mine:

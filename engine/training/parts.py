@@ -26,6 +26,8 @@ class Part:
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
+    later: NDArray[np.float32] | None = None
+    """(n, p, f) float32 scaled, NaN = not known: the steps a forecast is to learn."""
 
 
 @dataclass(frozen=True, slots=True)
