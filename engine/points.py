@@ -143,7 +143,10 @@ def read_points(uri: str) -> pd.DataFrame:
         wrong = given[given.notna() & (numbers.isna() | (numbers % 1 != 0))]
         if len(wrong):
             raise InputError(
-                f"{column} holds {wrong.iloc[0]!r}", expected="codes of the legend", place=uri, remedy="give the code"
+                f"{column} holds {str(wrong.iloc[0])!r}",
+                expected="codes of the legend",
+                place=uri,
+                remedy="give the code",
             )
         frame[column] = numbers.astype("Int64")
     return pd.DataFrame(frame)

@@ -137,13 +137,14 @@ def draw_sample(run: str, out: str, *, size: int | None = None, error: float | N
     )
 
 
-def _by_labels(done: Finished, labels: str | None, column: str | None, dates: int) -> dict[str, Any]:
+def request_of(done: Finished, labels: str | None = None, column: str | None = None) -> TrainRequest:
+    """What collects the labelled pixels as the model's training did, from the run's labels or from others."""
     spec, card = done.spec, done.card
     options = spec.labels or LabelOptions(uri=labels or "")
     options = options.model_copy(update={k: v for k, v in (("uri", labels), ("column", column)) if v})
     season = done.plan.axes[next(iter(done.plan.axes))]
     dealt = {k: v for k, v in card.training.get("options", {}).items() if k in ("seed", "block_m", "min_samples")}
-    request = TrainRequest(
+    return TrainRequest(
         plan=done.plan,
         layout=layout_of(Objects(spec.cube.uri), done.plan.grid, done.plan.axes),
         records=Ledger(cube_ledger(spec.cube.uri)).load().latest,
@@ -154,9 +155,13 @@ def _by_labels(done: Finished, labels: str | None, column: str | None, dates: in
         model_uri=spec.model.uri,
         domain=Domain(geometry=outline(done.plan), start=season.starts[0], end=season.ends[-1]),
     )
-    by = judges(request, card, foreign=labels is not None)
-    classifier = load_model(spec.model.uri)
-    told = {"uri": options.uri, "held_out_blocks_of_the_training": by.held_out, "left_out": list(by.left_out)}
+
+
+def _by_labels(done: Finished, labels: str | None, column: str | None, dates: int) -> dict[str, Any]:
+    request = request_of(done, labels, column)
+    by = judges(request, done.card, foreign=labels is not None)
+    classifier = load_model(done.spec.model.uri)
+    told = {"uri": request.labels.uri, "held_out_blocks_of_the_training": by.held_out, "left_out": list(by.left_out)}
     found = judge(classifier, by)
     return {"labels": told, **found, "timing": judge_over_dates(classifier, request, by, dates)}
 

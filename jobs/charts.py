@@ -56,8 +56,10 @@ class Plot:
         return "".join(lines)
 
     def _anchor(self, value: float) -> str:
-        """Text at the right edge ends there, or it would be cut off."""
-        return "end" if self.x(value) > self.width - 2 * self.right else "middle"
+        """Text at an edge begins or ends there, or it would be cut off or stand in another's place."""
+        if self.x(value) > self.width - 2 * self.right:
+            return "end"
+        return "start" if self.x(value) == self.left else "middle"
 
     def line(self, xs: Sequence[float], ys: Numbers, css: str = "line") -> str:
         """A line through the points, broken where there is none."""

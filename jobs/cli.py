@@ -244,7 +244,7 @@ def assess(
     dates: Annotated[int, typer.Option(help="Cut-off dates on the F1 curve.", min=1)] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Say how good a finished map is: accuracy with intervals, calibration, how early, areas; JSON and a page.
+    """Say how good a finished map is: accuracy, calibration, how early, areas; as JSON and a page.
 
     Example: tilth assess job.yaml --sample points.gpkg
     """

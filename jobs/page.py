@@ -38,7 +38,7 @@ def page(facts: Mapping[str, Any]) -> str:
 
 def _headline(facts: Mapping[str, Any]) -> str:
     accuracy, calibration = facts["accuracy"], facts["calibration"]
-    blocks = f"{accuracy['samples']:,} pixels in {accuracy['blocks']} blocks"
+    blocks = f"{accuracy['samples']:,} pixels in {_blocks(accuracy['blocks'])}"
     whose = (
         "that the training never saw" if facts["labels"]["held_out_blocks_of_the_training"] else "of the labels given"
     )
@@ -85,7 +85,7 @@ def _classes(accuracy: Mapping[str, Any]) -> str:
     cards = []
     for row in accuracy["classes"]:
         bars = "".join(_bar(label, row[key]) for label, key in kinds)
-        count = f"{row['samples']:,} px, {row['blocks']} blocks"
+        count = f"{row['samples']:,} px, {_blocks(row['blocks'])}"
         cards.append(f"<div>{_heading(row, count)}{bars}</div>")
     return _section("Classes", text, f'<div class="grid wide">{"".join(cards)}</div>')
 
@@ -136,10 +136,10 @@ def _scores(facts: Mapping[str, Any]) -> str:
 
 def _timing(facts: Mapping[str, Any]) -> str:
     text = (
-        "F1 when nothing observed after a date is known. Three readings of how early a class can be told: the first "
-        f"date with F1 of {facts['threshold']} or more, the first from which on it stays there, and the first whose whole "
+        "F1 when nothing observed from a date on is known. Three readings of how early a class can be told: the first "
+        f"date with F1 of {facts['threshold']} or more, the first from which on it stays there, the first whose whole "
         "interval lies there. The model is the one trained for the whole season, its inputs held at their last values: "
-        f"one trained for each date would do better. {facts['samples']:,} pixels."
+        f"one trained for each date should do better. {facts['samples']:,} pixels."
     )
     days = [date.fromisoformat(day).toordinal() for day in facts["dates"]]
     ticks = [(float(day), _short(date.fromordinal(day))) for day in (days[0], days[-1])]
@@ -153,8 +153,9 @@ def _timing(facts: Mapping[str, Any]) -> str:
 
 
 def _when(earliest: Mapping[str, str | None]) -> str:
-    told = [f"{name} {_short(date.fromisoformat(day)) if day else 'never'}" for name, day in earliest.items()]
-    return f'<p class="when">{" · ".join(told)}</p>'
+    days = {name: _short(date.fromisoformat(day)) if day else "never" for name, day in earliest.items()}
+    told = " · ".join(f"<span>{name} {day}</span>" for name, day in days.items())
+    return f'<p class="when">{told}</p>'
 
 
 def _profiles(facts: Mapping[str, Any]) -> str:
@@ -203,10 +204,10 @@ def _attention(facts: Mapping[str, Any]) -> str:
     most = max(max(found["values"]), 0.01)
     rows = "".join(
         f'<div class="row"><span>{escape(name)}</span>{charts.interval_bar(max(v, 0), None, None, most)}'
-        f"<b>{v:.3f}</b></div>"
-        for name, v in zip(found["features"], found["values"], strict=True)
+        f"<b>{v + 0:.3f}</b></div>"
+        for name, v in sorted(zip(found["features"], found["values"], strict=True), key=lambda pair: -pair[1])
     )
-    return _section("What the model looks at", text, f"<div>{rows}</div>")
+    return _section("What the model looks at", text, f'<div class="narrow">{rows}</div>')
 
 
 def _areas(facts: Mapping[str, Any]) -> str:
@@ -262,6 +263,10 @@ def _step_ticks(facts: Mapping[str, Any]) -> list[tuple[float, str]]:
 
 def _short(day: date) -> str:
     return f"{day.day} {_MONTHS[day.month - 1]}"
+
+
+def _blocks(count: int) -> str:
+    return "1 block" if count == 1 else f"{count:,} blocks"
 
 
 def _number(value: float | None, places: int = 2) -> str:

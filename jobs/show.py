@@ -166,10 +166,11 @@ def assessment(facts: Mapping[str, Any], folder: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    for name in ("overall", "kappa", "macro_f1") if "accuracy" in facts else ():
-        row = facts["accuracy"][name]
+    names = {"overall": "overall accuracy", "kappa": "kappa", "macro_f1": "macro-F1"}
+    for key, name in names.items() if "accuracy" in facts else ():
+        row = facts["accuracy"][key]
         span = "no interval" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
-        _line(f"{name.replace('_', ' ')}: {row['value']:.3f} ({span})")
+        _line(f"{name}: {row['value']:.3f} ({span})")
     for note in facts.get("notes", ()):
         _line(f"note: {note}")
     for row in facts["areas"]["classes"] if "sample" in facts["areas"] else ():

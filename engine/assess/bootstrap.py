@@ -7,7 +7,7 @@ sum of the blocks' matrices, and all resamples together are one matrix product.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,9 +70,11 @@ def measures(matrices: NDArray) -> Measures:
 def intervals(matrices: NDArray[np.int64], resamples: int = RESAMPLES, seed: int = 0) -> Intervals:
     """95 % percentile intervals of the accuracies of all blocks together (Efron and Tibshirani 1993, chapter 13).
 
-    matrices: (b, k, k) of ``block_matrices``. Resamples without a class give it no number and are passed over.
+    matrices: (b, k, k) of ``block_matrices``. A resample into which no block of a class has come gives that class no
+    number, and is passed over; else the F1 of a class in few blocks would often be 0 for want of anything to find.
     """
-    return _ends([measures(part) for part in _resampled(matrices, resamples, seed)], matrices)
+    held = matrices.sum(axis=(0, 1)) > 0
+    return _ends([_measured(part, held) for part in _resampled(matrices, resamples, seed)], matrices)
 
 
 def difference(
@@ -85,8 +87,16 @@ def difference(
     if first.shape != second.shape or not np.array_equal(first.sum(axis=1), second.sum(axis=1)):
         raise ValueError("the two models' matrices must be of the same samples in the same blocks")
     pairs = zip(_resampled(first, resamples, seed), _resampled(second, resamples, seed), strict=True)
-    drawn = [_less(measures(one), measures(other)) for one, other in pairs]
+    held = first.sum(axis=(0, 1)) > 0
+    drawn = [_less(_measured(one, held), _measured(other, held)) for one, other in pairs]
     return _ends(drawn, first + second)
+
+
+def _measured(resampled: NDArray[np.float64], held: NDArray[np.bool_]) -> Measures:
+    """The accuracies of resamples, without the F1 of classes that the reference has (``held``), but not in there."""
+    found = measures(resampled)
+    f1 = np.where(held & (resampled.sum(axis=-2) == 0), np.nan, found.f1)
+    return replace(found, f1=f1, macro_f1=_mean_of_known(f1))
 
 
 def _less(first: Measures, second: Measures) -> Measures:

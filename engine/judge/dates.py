@@ -30,7 +30,7 @@ def judge_over_dates(
     """F1 over cut-off dates and earliest identifiable timing, by the model as it is.
 
     Up to each cut-off t the features are derived as ``as_of`` = t would give them; the steps after it hold the last
-    value. A model trained for each date would do better: what this shows is a lower bound.
+    value. A model trained for each date should do better, so this tells rather too late than too early.
     """
     card = classifier.card
     few = drawn(by, _MOST, seed)

@@ -135,11 +135,9 @@ def _notes(matrices: NDArray[np.int64], names: Sequence[str], by: Judges) -> Ite
     elif len(matrices) < FEW_BLOCKS:
         yield f"Only {len(matrices)} blocks: intervals from so few are rough, and rather too narrow."
     in_blocks = (matrices.sum(axis=1) > 0).sum(axis=0)
-    for name, blocks in zip(names, in_blocks.tolist(), strict=True):
-        if blocks == 0:
-            yield f"{name}: not one pixel to judge by."
-        elif blocks == 1 and len(matrices) > 1:
-            yield f"{name}: in one block only, so its intervals are not defined."
+    for blocks, said in ((0, "Not one pixel to judge by"), (1, "In one block only, so intervals are not defined")):
+        if few := [name for name, count in zip(names, in_blocks.tolist(), strict=True) if count == blocks]:
+            yield f"{said}: {', '.join(few)}."
     if by.left_out:
         told = ", ".join(f"{row['code']} ({row['samples']} px)" for row in by.left_out)
         yield f"Left out, since the model does not know these codes: {told}."
