@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.assess.design import SMALLEST, allocate, sample_size
 from engine.errors import InputError
-from engine.judge import judge, judge_over_dates, judges, plain
+from engine.judge import judge, judge_against, judge_over_dates, judges, plain
 from engine.ledger import Ledger, Record
 from engine.models import Card, Domain, load_model, model_digest
 from engine.objects import Objects, absolute
@@ -74,12 +74,14 @@ def assess(
     column: str | None = None,
     sample: str | None = None,
     *,
+    against: str | None = None,
     out: str | None = None,
     dates: int = 8,
 ) -> tuple[dict[str, Any], str]:
     """Judge a finished run, write ``assessment.json`` and ``assessment.html``. Returns the facts and the folder.
 
     ``labels``, ``column``: other labels than the training's. ``sample``: points of ``tilth sample``, filled in.
+    ``against``: uri of another model, to be told apart from this one.
     """
     done = finished(run)
     facts: dict[str, Any] = {
@@ -90,7 +92,7 @@ def assess(
         "model": {"name": done.card.name, "family": done.card.family, "digest": done.digest},
     }
     if labels or done.spec.labels:
-        facts |= _by_labels(done, labels, column, dates)
+        facts |= _by_labels(done, request_of(done, labels, column), labels is not None, dates, against)
     elif sample is None:
         raise InputError(
             "the run has no labels", place="labels", remedy="name some with --labels, or a filled-in --sample"
@@ -157,13 +159,21 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
     )
 
 
-def _by_labels(done: Finished, labels: str | None, column: str | None, dates: int) -> dict[str, Any]:
-    request = request_of(done, labels, column)
-    by = judges(request, done.card, foreign=labels is not None)
+def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int, against: str | None) -> dict[str, Any]:
+    by = judges(request, done.card, foreign=foreign)
     classifier = load_model(done.spec.model.uri)
-    told = {"uri": request.labels.uri, "held_out_blocks_of_the_training": by.held_out, "left_out": list(by.left_out)}
-    found = judge(classifier, by)
-    return {"labels": told, **found, "timing": judge_over_dates(classifier, request, by, dates)}
+    told = {
+        "uri": request.labels.uri,
+        "held_out_blocks_of_the_training": by.held_out,
+        "left_out": list(by.left_out),
+    }
+    compared = {}
+    if against:
+        other = load_model(absolute(against))
+        name = {"uri": against, "name": other.card.name, "family": other.card.family}
+        compared = {"against": name | judge_against(classifier, other, by)}
+    timing = judge_over_dates(classifier, request, by, dates)
+    return {"labels": told, **judge(classifier, by), **compared, "timing": timing}
 
 
 def _areas(done: Finished, sample: str | None) -> dict[str, Any]:

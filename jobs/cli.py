@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 import typer
 
 from engine.errors import TilthError
-from jobs import show
+from jobs import measuring, show
+from jobs.arguments import AsJson, Changes, Run, SpecPath
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,11 +22,6 @@ app = typer.Typer(
     "Exit codes: 0 done, 2 the spec or an input is wrong, 3 done but with quarantined tiles or scenes left out, "
     "4 failed, 5 budget reached, 130 cancelled.",
 )
-
-SpecPath = Annotated[str, typer.Argument(metavar="JOB.YAML", help="The job: a path or an fsspec URL.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A job.yaml, or the uri of its map (output.uri).")]
-Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def _version(asked: bool) -> None:
@@ -233,45 +229,6 @@ def predict(job: SpecPath, changes: Changes = None) -> None:
 
 
 @app.command()
-def assess(
-    run: Run,
-    labels: Annotated[str | None, typer.Option(help="Labels the model never saw, instead of its test blocks.")] = None,
-    column: Annotated[str | None, typer.Option(help="Column of codes in --labels, where they are polygons.")] = None,
-    sample: Annotated[
-        str | None, typer.Option(help="Points of tilth sample, with the column reference filled in.")
-    ] = None,
-    out: Annotated[str | None, typer.Option(help="Where to write; else RUN/assessment.")] = None,
-    dates: Annotated[int, typer.Option(help="Cut-off dates on the F1 curve.", min=1)] = 8,
-    as_json: AsJson = False,
-) -> None:
-    """Say how good a finished map is: accuracy, calibration, how early, areas; as JSON and a page.
-
-    Example: tilth assess job.yaml --sample points.gpkg
-    """
-    from jobs.assess import assess as judge
-
-    show.assessment(*judge(run, labels, column, sample, out=out, dates=dates), as_json)
-
-
-@app.command()
-def sample(
-    run: Run,
-    out: Annotated[str, typer.Option(help="A .gpkg or .csv that is not there yet.")],
-    size: Annotated[int | None, typer.Option(help="Points in all.", min=2)] = None,
-    error: Annotated[float | None, typer.Option(help="Or: standard error wanted of overall accuracy.")] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds draw equal points.", min=0)] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Draw points at random from each class of a finished map, to be looked up and given to assess.
-
-    Example: tilth sample job.yaml --error 0.02 --out points.gpkg
-    """
-    from jobs.assess import draw_sample
-
-    show.design(draw_sample(run, out, size=size, error=error, seed=seed), as_json)
-
-
-@app.command()
 def doctor(
     store: Annotated[str | None, typer.Option(help="A folder or s3:// prefix to try out.")] = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to ask.")] = None,
@@ -298,3 +255,6 @@ def demo(
     from jobs.demo.run import run_demo
 
     raise typer.Exit(run_demo(size, out))
+
+
+measuring.add_to(app)

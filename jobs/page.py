@@ -24,6 +24,7 @@ def page(facts: Mapping[str, Any]) -> str:
     ]
     if "accuracy" in facts:
         body += [_headline(facts), _notes(facts["notes"]), _confusion(facts["accuracy"]), _classes(facts["accuracy"])]
+        body += [_against(facts["against"])] if "against" in facts else []
         body += [_calibration(facts["calibration"]), _scores(facts), _timing(facts["timing"])]
         body += [_profiles(facts), _attention(facts)]
     body.append(_areas(facts["areas"]))
@@ -94,6 +95,21 @@ def _bar(label: str, row: Mapping[str, float | None]) -> str:
     value, span = _ranged(row)
     picture = charts.interval_bar(row["value"], row["low"], row["high"])
     return f'<div class="row"><span>{label}</span>{picture}<b>{value}</b><small>{span}</small></div>'
+
+
+def _against(facts: Mapping[str, Any]) -> str:
+    text = (
+        f"Minus model {escape(facts['name'])} ({escape(facts['family'])}, {escape(facts['uri'])}) on the same pixels. "
+        "Both see the same resampled blocks; an interval without 0 tells them apart."
+    )
+    names = {"overall": "overall accuracy", "kappa": "kappa", "macro_f1": "macro-F1"}
+    rows = "".join(
+        f"<tr><th>{name}</th><td>{_number(row['other'], 3)}</td><td>{_number(row['difference'], 3)}</td>"
+        f"<td>{_number(row['low'], 3)} to {_number(row['high'], 3)}</td></tr>"
+        for row, name in ((facts[key], name) for key, name in names.items())
+    )
+    head = "<tr><th></th><th>the other</th><th>difference</th><th>95 % interval</th></tr>"
+    return _section("Against another model", text, f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
 
 
 def _calibration(facts: Mapping[str, Any]) -> str:

@@ -169,14 +169,19 @@ def assessment(facts: Mapping[str, Any], folder: str, as_json: bool) -> None:
     names = {"overall": "overall accuracy", "kappa": "kappa", "macro_f1": "macro-F1"}
     for key, name in names.items() if "accuracy" in facts else ():
         row = facts["accuracy"][key]
-        span = "no interval" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
-        _line(f"{name}: {row['value']:.3f} ({span})")
+        _line(f"{name}: {row['value']:.3f} ({_span(row)})")
+    if row := facts.get("against", {}).get("macro_f1"):
+        _line(f"macro-F1 minus that of {facts['against']['uri']}: {row['difference']:+.3f} ({_span(row)})")
     for note in facts.get("notes", ()):
         _line(f"note: {note}")
     for row in facts["areas"]["classes"] if "sample" in facts["areas"] else ():
         area = row["estimated_km2"]
         _line(f"  {row['name']}: {area['value']:.4g} km2 ({area['low']:.4g} to {area['high']:.4g})")
     _line(f"page: {folder}/assessment.html   numbers: {folder}/assessment.json")
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    return "no interval" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
 
 
 def design(facts: Mapping[str, Any], as_json: bool) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from engine.accuracy import score
 from engine.assess import reliability as sure
 from engine.assess.attention import permutation_importance, profiles
-from engine.assess.bootstrap import RESAMPLES, Intervals, block_matrices, intervals, measures
+from engine.assess.bootstrap import RESAMPLES, Intervals, block_matrices, difference, intervals, measures
+from engine.errors import InputError
 from engine.judge.choose import Judges, some
 from engine.judge.plain import plain, ranged
 from engine.models import Card, Classifier, normalise
@@ -49,6 +50,42 @@ def judge(classifier: Classifier, by: Judges, seed: int = 0) -> dict[str, Any]:
             "scores": _scores(p, by.y),
             "profiles": _profiles(by, card),
             "attention": _attention(classifier, by, scaled, seed),
+        }
+    )
+
+
+def judge_against(classifier: Classifier, other: Classifier, by: Judges, seed: int = 0) -> dict[str, Any]:
+    """The first model minus another on the same pixels, with paired intervals: one without 0 tells them apart.
+
+    Raises InputError where the other has another recipe or other classes, or where it may have seen these pixels.
+    """
+    card, second = classifier.card, other.card
+    apart = {
+        "recipe": card.recipe != second.recipe,
+        "classes": [e.code for e in card.classes] != [e.code for e in second.classes],
+        "split into blocks": by.held_out and card.training.get("split") != second.training.get("split"),
+    }
+    if any(apart.values()):
+        raise InputError(
+            f"a model with another {' and another '.join(name for name, is_so in apart.items() if is_so)}",
+            expected="a model trained from the same cube and labels with the same recipe",
+            place=f"--against, model {second.name}",
+            remedy="train it with the same spec: --set model.train.family=forest --set model.uri=... (tilth train)",
+        )
+    mine, theirs = (
+        block_matrices(in_batches(each.predict, by.samples.x).argmax(axis=1), by.y, by.samples.block, len(card.classes))
+        for each in (classifier, other)
+    )
+    first, its, between = measures(mine.sum(axis=0)), measures(theirs.sum(axis=0)), difference(mine, theirs, seed=seed)
+    return plain(
+        {
+            name: {
+                "other": float(getattr(its, name)),
+                "difference": float(getattr(first, name) - getattr(its, name)),
+                "low": float(getattr(between.low, name)),
+                "high": float(getattr(between.high, name)),
+            }
+            for name in ("overall", "kappa", "macro_f1")
         }
     )
 

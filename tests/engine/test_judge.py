@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from engine.judge import Judges, judge
-from engine.models import normalise, open_model
+from engine.errors import InputError
+from engine.judge import Judges, judge, judge_against
+from engine.models import Classifier, normalise, open_model
 from engine.training import TrainOptions, fit
 from engine.training.blocks import deal_blocks
 from tests.engine.made_models import MADE_CLASSES, MADE_RECIPE, made_pixels, made_samples, made_tempcnn
@@ -38,6 +39,24 @@ def test_what_is_judged_on_the_test_blocks_is_what_the_training_reported(family:
     assert np.shape(found["attention"]["values"]) == shape
     assert any("agreement with the labels" in note for note in found["notes"])
     json.dumps(found, allow_nan=False)
+
+
+def test_two_models_of_the_same_blocks_are_compared_and_others_are_refused() -> None:
+    samples, y = made_samples(), (made_samples().y // 10 - 1).astype(np.int64)
+    test = deal_blocks(y, samples.block, 0, 500).test
+    by = Judges(type(samples)(*(getattr(samples, name)[test] for name in type(samples).__slots__)), y[test], True, ())
+
+    def model(**changes: object) -> Classifier:
+        fitted = fit(samples, MADE_RECIPE, MADE_CLASSES, OPTIONS.model_copy(update={"family": "forest", **changes}))
+        return open_model(fitted.card, fitted.weights)
+
+    large, small = model(trees=40), model(trees=1)
+    found = judge_against(large, small, by)["macro_f1"]
+    assert 0 < found["low"] <= found["difference"] <= found["high"]
+    back = judge_against(small, large, by)["macro_f1"]
+    assert back["difference"] == -found["difference"] and back["high"] == pytest.approx(-found["low"])
+    with pytest.raises(InputError, match="another split into blocks"):
+        judge_against(large, model(seed=9), by)
 
 
 def test_the_sensitivity_of_a_network_is_the_slope_of_its_winning_logit() -> None:
