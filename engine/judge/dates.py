@@ -37,29 +37,26 @@ def judge_over_dates(
     steps = cut_offs(card.recipe.steps, dates)
     mapped = _mapped_at(classifier, request, few, steps)
     matrices = [block_matrices(row, few.y, few.samples.block, len(card.classes)) for row in mapped]
-    found = [measures(each.sum(axis=0)) for each in matrices]
-    between = [intervals(each, seed=seed) for each in matrices]
+    found, between = [measures(m.sum(axis=0)) for m in matrices], [intervals(m, seed=seed) for m in matrices]
     axis = request.plan.axes[card.recipe.layers[0]]
     f1, low = np.stack([m.f1 for m in found]), np.stack([i.low.f1 for i in between])
-    curve = {
-        name: [ranged(found[d], between[d], name) for d in range(len(steps))]
-        for name in ("overall", "kappa", "macro_f1")
-    }
+    macro, macro_low = np.array([m.macro_f1 for m in found]), np.array([i.low.macro_f1 for i in between])
     return plain(
         {
             "samples": len(few.y),
             "threshold": THRESHOLD,
             "steps": steps,
             "dates": [_day_after(axis, step) for step in steps],
-            **curve,
-            "earliest": _earliest(
-                np.array([m.macro_f1 for m in found]), np.array([i.low.macro_f1 for i in between]), axis, steps
-            ),
+            **{
+                name: [ranged(one, its, name) for one, its in zip(found, between, strict=True)]
+                for name in ("overall", "kappa", "macro_f1")
+            },
+            "earliest": _earliest(macro, macro_low, axis, steps),
             "classes": [
                 {
                     "code": entry.code,
                     "name": entry.name,
-                    "f1": [ranged(found[d], between[d], "f1", k) for d in range(len(steps))],
+                    "f1": [ranged(one, its, "f1", k) for one, its in zip(found, between, strict=True)],
                     "earliest": _earliest(f1[:, k], low[:, k], axis, steps),
                 }
                 for k, entry in enumerate(card.classes)
