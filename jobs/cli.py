@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 import typer
 
 from engine.errors import TilthError
-from jobs import models, show
+from jobs import measuring, models, show
+from jobs.arguments import AsJson, Changes, Run, SpecPath
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,11 +25,6 @@ app = typer.Typer(
 )
 
 app.add_typer(models.app, name="model")
-
-SpecPath = Annotated[str, typer.Argument(metavar="JOB.YAML", help="The job: a path or an fsspec URL.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A job.yaml, or the uri of its map (output.uri).")]
-Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def _version(asked: bool) -> None:
@@ -270,3 +266,6 @@ def demo(
     from jobs.demo.run import run_demo
 
     raise typer.Exit(run_demo(size, out))
+
+
+measuring.add_to(app)

@@ -173,6 +173,41 @@ def findings(found: Sequence[Any], as_json: bool) -> int:
     return 4 if any(f.ok is False for f in found) else 0
 
 
+def assessment(facts: Mapping[str, Any], folder: str, as_json: bool) -> None:
+    """How good a map is, in a few lines."""
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    names = {"overall": "overall accuracy", "kappa": "kappa", "macro_f1": "macro-F1"}
+    for key, name in names.items() if "accuracy" in facts else ():
+        row = facts["accuracy"][key]
+        _line(f"{name}: {row['value']:.3f} ({_span(row)})")
+    if row := facts.get("against", {}).get("macro_f1"):
+        _line(f"macro-F1 minus that of {facts['against']['uri']}: {row['difference']:+.3f} ({_span(row)})")
+    for note in facts.get("notes", ()):
+        _line(f"note: {note}")
+    for row in facts["areas"]["classes"] if "sample" in facts["areas"] else ():
+        area = row["estimated_km2"]
+        _line(f"  {row['name']}: {area['value']:.4g} km2 ({area['low']:.4g} to {area['high']:.4g})")
+    _line(f"page: {folder}/assessment.html   numbers: {folder}/assessment.json")
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    return "no interval" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+
+
+def design(facts: Mapping[str, Any], as_json: bool) -> None:
+    """A sample that was drawn."""
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    for row in facts["strata"]:
+        _line(f"  {row['name']}: {row['points']} points on {row['km2']:.4g} km2")
+    _line(f"{facts['points']} points in {facts['out']}")
+    _line(f"user's accuracies to expect: {facts['expected_users_accuracies_from']}")
+    _line("fill in the column reference with codes of the legend, then: tilth assess RUN --sample FILE")
+
+
 def write_new(path: Path, text: str) -> None:
     """Write a file that must not be there yet."""
     if path.exists():

@@ -15,10 +15,10 @@ FOLDERS = ("kernels", "engine", "jobs")
 
 NOUNS = {"types", "errors"}
 STAGES = {
-    "accuracy", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output", "predict",
-    "rasters", "read", "samples", "signing", "steps", "store", "training", "parcels", "xarrays",
+    "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output",
+    "points", "predict", "rasters", "read", "samples", "signing", "steps", "store", "training", "parcels", "xarrays",
 }  # fmt: skip
-STORIES = {"parcel_tile", "keys", "pipeline", "plan", "train"}
+STORIES = {"judge", "keys", "parcel_tile", "pipeline", "plan", "train"}
 DRIVERS = {"executors", "run", "work"}
 FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
 
@@ -42,6 +42,10 @@ SIDEWAYS = {
     ("predict", "models"): "forward passes are the model's",
     ("training", "models"): "what is trained is a model",
     ("training", "accuracy"): "what is trained is judged",
+    ("assess", "accuracy"): "the same scores, resampled and permuted",
+    ("points", "accuracy"): "areas are estimated from the points",
+    ("points", "assess"): "points are drawn by a design",
+    ("points", "ground"): "a map's tile is a raster like any other",
 }
 """The only imports between stages: (who, whom) -> why."""
 

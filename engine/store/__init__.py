@@ -6,7 +6,7 @@ or foreign shard is never taken for the tile. Zarr itself does all encoding; ``x
 """
 
 from engine.store.layout import CubeLayout
-from engine.store.metadata import prepare, refuse_other_cube
+from engine.store.metadata import layout_of, prepare, refuse_other_cube
 from engine.store.shards import checksum, decode_layer, decode_window, encode_layer
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "decode_layer",
     "decode_window",
     "encode_layer",
+    "layout_of",
     "prepare",
     "refuse_other_cube",
 ]

@@ -39,7 +39,7 @@ def prepare(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayou
     held = _held(objects, axes)
     copy = _copied(held)
     store = MemoryStore(copy)
-    layout = _layout(objects, grid, axes)
+    layout = layout_of(objects, grid, axes)
     distinct = {axis.name: axis for axis in axes.values()}
     if "zarr.json" not in held:
         root = zarr.create_group(store, attributes=_root_attributes(grid))
@@ -72,16 +72,17 @@ def refuse_other_cube(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) ->
     held = _held(objects, axes)
     if "zarr.json" in held:
         root = zarr.open_group(MemoryStore(_copied(held)), mode="r", use_consolidated=False)
-        _refuse_other(root, _layout(objects, grid, axes), objects)
+        _refuse_other(root, layout_of(objects, grid, axes), objects)
+
+
+def layout_of(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayout:
+    """How the cube there is cut, for who reads it; writes nothing."""
+    return CubeLayout(grid, dict(axes), {name: _room(objects, name, axis) for name, axis in axes.items()})
 
 
 def _copied(held: Mapping[str, bytes]) -> dict[str, Buffer]:
     """What Zarr works on, in memory: the store is asked, and written to, by ``objects`` alone, which is patient."""
     return {key: default_buffer_prototype().buffer.from_bytes(data) for key, data in held.items()}
-
-
-def _layout(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayout:
-    return CubeLayout(grid, dict(axes), {name: _room(objects, name, axis) for name, axis in axes.items()})
 
 
 def _held(objects: Objects, axes: Mapping[str, Axis]) -> dict[str, bytes]:

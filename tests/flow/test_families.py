@@ -14,7 +14,7 @@ from engine.models import read_card
 from engine.models.card import PATCHES, Family
 from jobs.demo import Country
 from tests.flow.conftest import area_file, inputs
-from tests.flow.flow import Job
+from tests.flow.flow import Job, tilth
 
 PATCH_PX = 512
 STEPS = 16
@@ -52,7 +52,7 @@ def base(country: Country, tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 @pytest.mark.parametrize("family", [family for family in get_args(Family) if family != "onnx"])
-def test_a_family_is_trained_saved_and_mapped(family: str, base: Job, tmp_path: Path) -> None:
+def test_a_family_is_trained_saved_mapped_and_assessed(family: str, base: Job, tmp_path: Path) -> None:
     train = {f"model.train.{name}": value for name, value in FAST.items()}
     if family in SMALLER:
         train["model.train.patch"] = SMALLER[family]
@@ -70,3 +70,8 @@ def test_a_family_is_trained_saved_and_mapped(family: str, base: Job, tmp_path: 
     mapped, confidence = job.product("class"), job.product("confidence")
     assert 400 < (mapped != 255).sum() <= PATCH_PX
     assert mapped[mapped != 255].max() < len(card.classes) and confidence[mapped != 255].max() <= 100
+    tilth("assess", job.map, "--dates", "2")
+    assessed = json.loads(Path(job.map, "assessment", "assessment.json").read_text())
+    assert assessed["labels"]["held_out_blocks_of_the_training"]
+    reported = training["accuracy"]["overall_accuracy"]
+    assert assessed["accuracy"]["overall"]["value"] == pytest.approx(reported, abs=2e-6)

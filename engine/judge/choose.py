@@ -1,0 +1,95 @@
+"""Which labelled pixels may judge a model: only those that it never saw.
+
+The blocks are dealt again as the training dealt them, and what comes out must be what the card says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+from engine.models import Card
+from engine.train import TrainRequest, collect
+from engine.training.prepare import deal
+from engine.types import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Labelled pixels that a model is judged by. y: (n,) int64 indices into the card's classes."""
+
+    samples: Samples
+    y: NDArray[np.int64]
+    held_out: bool
+    """Whether they are the test blocks of the model's own training; else all that labels give."""
+    left_out: tuple[dict[str, int], ...]
+    """Codes that the model does not know, with their numbers of pixels."""
+
+
+def judges(request: TrainRequest, card: Card, *, foreign: bool) -> Judges:
+    """The labelled pixels that may judge the model of ``card``.
+
+    Where dealing the labels' blocks gives the very parts that the card tells of, these are the training's labels, and
+    its test blocks are returned. Other labels are returned whole if ``foreign`` says that they are meant to be others.
+    Raises InputError where they are not, or where no label is of a class the model knows.
+    """
+    samples = collect(request)
+    codes = np.array([entry.code for entry in card.classes])
+    order = np.argsort(codes)
+    known = np.isin(samples.y, codes)
+    unknown, counts = np.unique(samples.y[~known], return_counts=True)
+    left_out = tuple({"code": int(c), "samples": int(n)} for c, n in zip(unknown, counts, strict=True))
+    if not known.any():
+        raise InputError(
+            f"codes {unknown.tolist()[:10]}, none of which the model knows",
+            expected=f"some of {sorted(codes.tolist())[:10]}",
+            place=request.labels.uri,
+            remedy="give labels in the codes of the model's own legend",
+        )
+    samples = _rows(samples, known)
+    y = order[np.searchsorted(codes, samples.y, sorter=order)].astype(np.int64)
+    test = _test_part(samples, y, request, card)
+    if test is None and not foreign:
+        raise InputError(
+            "these labels and this cube do not deal into the parts that the model's card tells of",
+            expected="the labels and the cube that the model was trained from: else it is not known what it has seen",
+            place=request.labels.uri,
+            remedy="train anew (tilth submit), or name labels it never saw with --labels",
+        )
+    if test is None:
+        return Judges(samples, y, False, left_out)
+    return Judges(_rows(samples, test), y[test], True, left_out)
+
+
+def drawn(by: Judges, most: int, seed: int) -> Judges:
+    """All of them, or ``most`` drawn at random, in order."""
+    rows = some(len(by.y), most, seed)
+    return Judges(_rows(by.samples, rows), by.y[rows], by.held_out, by.left_out)
+
+
+def some(count: int, most: int, seed: int) -> NDArray[np.intp]:
+    """Row numbers in order: all, or ``most`` drawn at random."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def _test_part(samples: Samples, y: NDArray[np.int64], request: TrainRequest, card: Card) -> NDArray[np.intp] | None:
+    """The rows of the test part as the training dealt it; None where the parts are not those of the card."""
+    told = card.training.get("split")
+    try:
+        split, rows, _ = deal(samples, np.arange(len(y)), y, request.options)
+    except InputError:
+        return None
+    if not told or (told["seed"], told.get("sha256")) != (split.seed, split.sha256):
+        return None
+    found = {name: (blocks, len(rows[name])) for name, blocks in zip(split.parts, split.blocks, strict=True)}
+    return rows["test"] if all((told[n]["blocks"], told[n]["samples"]) == found[n] for n in found) else None
+
+
+def _rows(samples: Samples, rows: NDArray) -> Samples:
+    held = [name for name in Samples.__slots__ if getattr(samples, name) is not None]
+    return replace(samples, **{name: getattr(samples, name)[rows] for name in held})

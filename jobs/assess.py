@@ -1,0 +1,245 @@
+"""``tilth assess`` and ``tilth sample``: how good a finished run's map is, and where to look to say so by design."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.assess.design import SMALLEST, allocate, sample_size
+from engine.errors import InputError
+from engine.judge import judge, judge_against, judge_over_dates, judges, plain
+from engine.ledger import Ledger, Record
+from engine.models import Card, Domain, load_model, model_digest
+from engine.objects import Objects, absolute
+from engine.plan import Plan
+from engine.points import Estimate, Strata, draw, estimate, read_points, write_points
+from engine.samples import LabelOptions
+from engine.store import layout_of
+from engine.train import TrainRequest, outline
+from engine.training import TrainOptions
+from engine.types import dump_json
+from engine.work import LEDGER, cube_ledger
+from jobs.checks import checked_card
+from jobs.control import resolve_run
+from jobs.page import page
+from jobs.pinned import pinned_plan
+from jobs.spec import Spec
+
+FOLDER = "assessment"
+ASSUMED_USERS = 0.8
+"""User's accuracy taken for a class that nobody has measured."""
+MOST_USERS = 0.95
+"""Nor is a class expected to be better: without an error on a few test blocks it may still have some elsewhere."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run whose map is published by the model that is there now."""
+
+    spec: Spec
+    plan: Plan
+    card: Card
+    digest: str
+    mapped: dict[str, Record]
+
+
+def finished(run: str) -> Finished:
+    """The run; InputError where it is not finished, or where its model was replaced since."""
+    spec = resolve_run(run)
+    output = Objects(spec.output.uri)
+    data = output.find("report.json")
+    report = json.loads(data) if data else {}
+    if report.get("run") != spec.digest():
+        raise InputError("the run is not finished", place=spec.output.uri, remedy=f"tilth resume {spec.output.uri}")
+    digest = model_digest(spec.model.uri)
+    if report["model"]["digest"] != digest:
+        raise InputError(
+            f"model {digest[:12]}",
+            expected=f"{report['model']['digest'][:12]}, which made the map",
+            place=spec.model.uri,
+            remedy=f"map with the model that is there: tilth resume {spec.output.uri}",
+        )
+    plan, latest = pinned_plan(spec), Ledger(output.child(LEDGER)).load().latest
+    mapped = {t.id: latest[t.id] for t in plan.tiles if t.id in latest and latest[t.id].state == "written"}
+    return Finished(spec, plan, checked_card(spec), digest, mapped)
+
+
+def assess(
+    run: str,
+    labels: str | None = None,
+    column: str | None = None,
+    sample: str | None = None,
+    *,
+    against: str | None = None,
+    out: str | None = None,
+    dates: int = 8,
+) -> tuple[dict[str, Any], str]:
+    """Judge a finished run, write ``assessment.json`` and ``assessment.html``. Returns the facts and the folder.
+
+    ``labels``, ``column``: other labels than the training's. ``sample``: points of ``tilth sample``, filled in.
+    ``against``: uri of another model, to be told apart from this one.
+    """
+    done = finished(run)
+    facts: dict[str, Any] = {
+        "tilth": version("tilth"),
+        "name": done.spec.name,
+        "run": done.spec.digest(),
+        "season": [str(done.spec.season.start), str(done.spec.season.as_of or done.spec.season.end)],
+        "steps": {"count": done.card.recipe.steps, "days": done.card.recipe.step_days},
+        "model": {"name": done.card.name, "family": done.card.family, "digest": done.digest},
+    }
+    if labels or done.spec.labels:
+        facts |= _by_labels(done, request_of(done, labels, column), labels is not None, dates, against)
+    elif sample is None:
+        raise InputError(
+            "the run has no labels", place="labels", remedy="name some with --labels, or a filled-in --sample"
+        )
+    facts["areas"] = _areas(done, sample)
+    folder = Objects(out or f"{done.spec.output.uri}/{FOLDER}")
+    folder.put("assessment.html", page(facts).encode())
+    folder.put("assessment.json", dump_json(facts))
+    return facts, folder.uri
+
+
+def draw_sample(run: str, out: str, *, size: int | None = None, error: float | None = None, seed: int = 0) -> Any:
+    """Draw a stratified random sample from a finished run's map and write it to ``out``. Returns its design as JSON.
+
+    ``size``: points in all; without it so many that overall accuracy has the standard error ``error``.
+    """
+    if (size is None) == (error is None):
+        raise InputError("both or neither", expected="one of --size and --error", place="tilth sample")
+    done = finished(run)
+    strata = _strata(done)
+    pixels = strata.pixels.sum(axis=0)
+    expected, whence = _expected_users(done)
+    try:
+        wanted = size if size is not None else sample_size(pixels / pixels.sum(), expected, error or 0.0)
+        points = allocate(wanted, pixels)
+    except ValueError as problem:
+        raise InputError(str(problem), place="--size or --error", remedy="more points") from problem
+    write_points(draw(strata, points, seed), absolute(out))
+    return plain(
+        {
+            "out": absolute(out),
+            "design": strata.design,
+            "points": int(points.sum()),
+            "seed": seed,
+            "smallest": SMALLEST,
+            "expected_users_accuracies_from": whence,
+            "strata": [
+                {"code": code, "name": name, "km2": area, "points": int(count), "expected_users_accuracy": users}
+                for code, name, area, count, users in zip(
+                    strata.codes, strata.names, strata.area_km2.tolist(), points, expected.tolist(), strict=True
+                )
+            ],
+        }
+    )
+
+
+def request_of(done: Finished, labels: str | None = None, column: str | None = None) -> TrainRequest:
+    """What collects the labelled pixels as the model's training did, from the run's labels or from others."""
+    spec, card = done.spec, done.card
+    options = spec.labels or LabelOptions(uri=labels or "")
+    options = options.model_copy(update={k: v for k, v in (("uri", labels), ("column", column)) if v})
+    season = done.plan.axes[next(iter(done.plan.axes))]
+    trained = card.training.get("options")
+    return TrainRequest(
+        plan=done.plan,
+        layout=layout_of(Objects(spec.cube.uri), done.plan.grid, done.plan.axes),
+        records=Ledger(cube_ledger(spec.cube.uri)).load().latest,
+        cube_uri=spec.cube.uri,
+        labels=options,
+        recipe=card.recipe,
+        options=TrainOptions.model_validate(trained) if trained else spec.train_options(),
+        model_uri=spec.model.uri,
+        domain=Domain(geometry=outline(done.plan), start=season.starts[0], end=season.ends[-1]),
+    )
+
+
+def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int, against: str | None) -> dict[str, Any]:
+    by = judges(request, done.card, foreign=foreign)
+    classifier = load_model(done.spec.model.uri)
+    told = {
+        "uri": request.labels.uri,
+        "held_out_blocks_of_the_training": by.held_out,
+        "left_out": list(by.left_out),
+    }
+    compared = {}
+    if against:
+        other = load_model(absolute(against))
+        name = {"uri": against, "name": other.card.name, "family": other.card.family}
+        compared = {"against": name | judge_against(classifier, other, by)}
+    timing = None if done.card.halo else judge_over_dates(classifier, request, by, dates)
+    return {"labels": told, **judge(classifier, by), **compared, "timing": timing}
+
+
+def _areas(done: Finished, sample: str | None) -> dict[str, Any]:
+    """Mapped areas, and with a filled-in sample the estimated ones."""
+    strata = _strata(done)
+    found = estimate(read_points(absolute(sample)), strata, sample) if sample else None
+    names = dict(zip(strata.codes, strata.names, strict=True))
+    codes = found.codes if found else strata.codes
+    rows = [{"code": code, "name": names.get(code, f"code {code}, not of the map")} for code in codes]
+    mapped = np.zeros(len(codes))
+    mapped[: len(strata.codes)] = strata.area_km2
+    for row, area in zip(rows, mapped, strict=True):
+        row["mapped_km2"] = area
+    if found:
+        for index, row in enumerate(rows):
+            row |= _estimated(found, index)
+    facts: dict[str, Any] = {"classes": rows, "mapped_km2": mapped.sum()}
+    if found:
+        facts["sample"] = {
+            "uri": sample,
+            "points": int(found.matrix.sum()),
+            "without_reference": found.unfilled,
+            "drawn_from_this_map": found.checked,
+            "overall_accuracy": _spread(found.areas.overall, found.areas.overall_se, 1.0),
+            "confusion_rows_map_columns_reference": found.matrix,
+        }
+    return dict(plain(facts))
+
+
+def _estimated(found: Estimate, index: int) -> dict[str, Any]:
+    areas = found.areas
+    return {
+        "estimated_km2": _spread(areas.area[index], areas.area_se[index]),
+        "users_accuracy": _spread(areas.users[index], areas.users_se[index], 1.0),
+        "producers_accuracy": _spread(areas.producers[index], areas.producers_se[index], 1.0),
+    }
+
+
+def _spread(value: float, error: float, most: float = np.inf) -> dict[str, float]:
+    """A number with its 95 % interval, cut to what it can be."""
+    half = 1.959963984540054 * error
+    return {"value": value, "low": max(0.0, value - half), "high": min(most, value + half), "standard_error": error}
+
+
+def _strata(done: Finished) -> Strata:
+    tiles = [tile for tile in done.plan.tiles if tile.id in done.mapped]
+    records = [done.mapped[tile.id] for tile in tiles]
+    count = len(done.card.classes)
+    return Strata(
+        grid=done.plan.grid,
+        codes=tuple(entry.code for entry in done.card.classes),
+        names=tuple(entry.name for entry in done.card.classes),
+        tiles=tuple(tiles),
+        places=tuple(f"{done.spec.output.uri}/{record.body['folder']}/class.tif" for record in records),
+        pixels=np.array([[r.body["pixels"].get(str(i), 0) for i in range(count)] for r in records], np.int64),
+        model=done.digest,
+    )
+
+
+def _expected_users(done: Finished) -> tuple[NDArray[np.float64], str]:
+    """User's accuracy to expect of each class, (k,), and whence it is known: the training's test blocks, or a guess."""
+    data = Objects(absolute(done.spec.model.uri)).find("training.json")
+    rows = json.loads(data)["accuracy"]["classes"] if data else []
+    known = {row["code"]: row["users_accuracy"] for row in rows}
+    found = [known.get(entry.code) for entry in done.card.classes]
+    whence = "the training's test blocks" if data else f"nowhere: {ASSUMED_USERS} is assumed"
+    return np.array([min(ASSUMED_USERS if u is None else u, MOST_USERS) for u in found], np.float64), whence
