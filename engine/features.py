@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from engine.types import FEATURE_BANDS, SENSOR_BANDS, CubeBlock, FeatureBlock
@@ -74,20 +73,6 @@ def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
     asked = [seen["optical"]] if "optical" in seen else list(seen.values())
     valid: NDArray[np.bool_] = np.logical_and.reduce(asked, axis=0)
     return FeatureBlock(x, valid)
-
-
-def cut(
-    features: FeatureBlock, rows: NDArray[np.integer], cols: NDArray[np.integer], halo: int = 0
-) -> NDArray[np.float32]:
-    """The model's input for single pixels of a block, one after the other.
-
-    rows, cols: (n,) indices; with a halo they count from the block's pixel ``halo`` rows and columns in. Returns
-    (n, t, f) float32, or with a halo (n, t, f, s, s) with the square of side s = 2 halo + 1 around each.
-    """
-    if not halo:
-        return np.ascontiguousarray(features.x[:, :, rows, cols].transpose(2, 0, 1))
-    squares = sliding_window_view(features.x, (2 * halo + 1, 2 * halo + 1), axis=(2, 3))
-    return np.ascontiguousarray(squares[:, :, rows, cols].transpose(2, 0, 1, 3, 4))
 
 
 def hide(features: FeatureBlock, hidden: NDArray[np.bool_]) -> FeatureBlock:

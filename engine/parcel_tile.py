@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.features import cut, derive, observations
+from engine.features import derive, observations
 from engine.ground import Ground
 from engine.models.card import Card
 from engine.objects import Objects
@@ -32,6 +32,7 @@ from engine.parcels import (
     read_part,
 )
 from engine.pipeline import MapTask, load_block
+from engine.predict import cut
 from engine.store import CubeLayout
 from engine.types import CubeBlock, Layer, Tile
 

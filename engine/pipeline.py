@@ -9,7 +9,7 @@ scheduler or torch.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from engine.cube import CubeOptions, Reader, build_layer, items_by_step, step_keys
 from engine.errors import TileError
-from engine.features import cut, derive, hide, layers_needed
+from engine.features import derive, hide, layers_needed
 from engine.ground import Ground
 from engine.models.card import Card
 from engine.objects import Objects
 from engine.output import NODATA, OutputOptions, cog_files, parcel_asset, stac_item
 from engine.parcels import FILE_NAME, tally
 from engine.store import CubeLayout, checksum, decode_layer, decode_window, encode_layer
-from engine.types import MAX_HALO, PORTION_BYTES, ClassMap, CubeBlock, Item, Layer, Tile, digest, dump_json
+from engine.types import MAX_HALO, ClassMap, CubeBlock, FeatureBlock, Item, Layer, Tile, digest, dump_json
 
-Classify = Callable[[NDArray[np.float32]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-"""(n, t, f) or (n, t, f, s, s) float32 -> class index (n,) uint8 and confidence (n,) uint8."""
+Classify = Callable[[FeatureBlock, NDArray[np.intp], NDArray[np.intp]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+"""A block with the model's halo, rows (n,) and columns (n,) of its core -> class index and confidence (n,) uint8."""
 
 _STRIP_PX = 65536
 
@@ -129,10 +129,9 @@ def map_tile(task: MapTask, block: CubeBlock, card: Card, classify: Classify, gr
         features = derive({name: _rows(layer, reach) for name, layer in block.items()}, card.recipe)
         features = features if beyond is None else hide(features, beyond[reach])
         rows, cols = np.nonzero(_core(features.valid, halo) & inside[strip])
-        seen = seen or len(rows) > 0
-        for some in _portions(len(rows), card):
-            answer = classify(cut(features, rows[some], cols[some], halo))
-            classes.class_index[y0 + rows[some], cols[some]], classes.confidence[y0 + rows[some], cols[some]] = answer
+        if len(rows):
+            seen = True
+            classes.class_index[y0 + rows, cols], classes.confidence[y0 + rows, cols] = classify(features, rows, cols)
     if inside.any() and not seen:
         raise TileError(
             f"not one clear observation in {card.recipe.steps} steps",
@@ -193,13 +192,6 @@ def _joined(steps: Sequence[Layer]) -> Layer:
 def _core(padded: NDArray[np.bool_], halo: int) -> NDArray[np.bool_]:
     """(y, x) without its outermost ``halo`` pixels."""
     return padded[halo : padded.shape[0] - halo, halo : padded.shape[1] - halo]
-
-
-def _portions(count: int, card: Card) -> Iterator[slice]:
-    """So many pixels cut into portions whose input is a bounded number of bytes."""
-    recipe = card.recipe
-    most = max(1, PORTION_BYTES // (4 * recipe.steps * len(recipe.features) * card.patch**2))
-    return (slice(start, start + most) for start in range(0, count, most))
 
 
 def _rows(layer: Layer, rows: slice) -> Layer:

@@ -7,14 +7,18 @@ and its neighbours: tiles cut differently give equal maps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from engine.errors import MicroBatchTooLarge
 from engine.models.card import Card
 from engine.models.package import Classifier
+from engine.types import PORTION_BYTES, FeatureBlock
 
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a memory")
 """How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
@@ -36,6 +40,68 @@ _CPU_SQUARES = 32
 _LARGE_BATCH = 65536
 """For a GPU, whose cores want that many rows at once, for a forest, whose trees cost the same call each pass, and
 for an SVM, which cuts its rows itself."""
+
+
+_BLOCK_PX = 64
+"""Pixels along each side that a model classifies at once where it can sweep over a block: from 64 to 138 are alike."""
+
+Rows = NDArray[np.integer]
+
+
+@runtime_checkable
+class Sweeps(Protocol):
+    """A classifier that takes whole blocks and gives what it would of each pixel's square, at a fraction of the work.
+    For one shape of block a pixel's result does not depend on its place in it."""
+
+    def sweep(self, block: NDArray[np.float32]) -> NDArray[np.float32]: ...
+
+
+def cut(features: FeatureBlock, rows: Rows, cols: Rows, halo: int = 0) -> NDArray[np.float32]:
+    """The model's input for single pixels of a block, one after the other.
+
+    rows, cols: (n,) indices; with a halo they count from the block's pixel ``halo`` rows and columns in. Returns
+    (n, t, f) float32, or with a halo (n, t, f, s, s) with the square of side s = 2 halo + 1 around each.
+    """
+    if not halo:
+        return np.ascontiguousarray(features.x[:, :, rows, cols].transpose(2, 0, 1))
+    squares = sliding_window_view(features.x, (2 * halo + 1, 2 * halo + 1), axis=(2, 3))
+    return np.ascontiguousarray(squares[:, :, rows, cols].transpose(2, 0, 1, 3, 4))
+
+
+def classify_at(
+    classifier: Classifier, features: FeatureBlock, rows: Rows, cols: Rows, micro_batch: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Winning class and its probability, as ``classify`` gives them, of these pixels of a block.
+
+    rows, cols: (n,) as for ``cut``, ascending as ``np.nonzero`` gives them. Input is cut in portions of a bounded
+    number of bytes; a model that sweeps is given blocks of one size instead.
+    """
+    card = classifier.card
+    index, confidence = np.empty(len(rows), np.uint8), np.empty(len(rows), np.uint8)
+    if isinstance(classifier, Sweeps):
+        for some, p in _swept(classifier, features, rows, cols, card.halo):
+            index[some], confidence[some] = p.argmax(axis=1), np.rint(p.max(axis=1) * 100)
+        return index, confidence
+    most = max(1, PORTION_BYTES // (4 * math.prod(card.input_shape)))
+    for start in range(0, len(rows), most):
+        part = slice(start, start + most)
+        x = cut(features, rows[part], cols[part], card.halo)
+        index[part], confidence[part] = classify(classifier, x, micro_batch)
+    return index, confidence
+
+
+def _swept(
+    classifier: Sweeps, features: FeatureBlock, rows: Rows, cols: Rows, halo: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    """Which of the pixels lie in a block, and their probabilities, block by block; the last ones padded."""
+    side = _BLOCK_PX + 2 * halo
+    for y, x in sorted(set(zip((rows // _BLOCK_PX).tolist(), (cols // _BLOCK_PX).tolist(), strict=True))):
+        y0, x0 = y * _BLOCK_PX, x * _BLOCK_PX
+        held = features.x[:, :, y0 : y0 + side, x0 : x0 + side]
+        block = np.full((*held.shape[:2], side, side), np.nan, np.float32)
+        block[:, :, : held.shape[2], : held.shape[3]] = held
+        some = np.flatnonzero((rows // _BLOCK_PX == y) & (cols // _BLOCK_PX == x))
+        yield some, classifier.sweep(block)[rows[some] - y0, cols[some] - x0]
 
 
 def classify(

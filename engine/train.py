@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from engine.errors import InputError
-from engine.features import FEATURES_VERSION, cut, derive, hide, layers_needed
+from engine.features import FEATURES_VERSION, derive, hide, layers_needed
 from engine.ground import Ground
 from engine.keys import shards_around
 from engine.ledger import Record
 from engine.models import Domain, Folder, Recipe, model_digest, read_card, read_model, write_model
 from engine.objects import Objects, absolute, file_digest
 from engine.plan import Plan
+from engine.predict import cut
 from engine.samples import MOST_PER_TILE, LabelOptions, Labels, draw, joined, legend_of
 from engine.store import CubeLayout, decode_window
 from engine.training import Checkpoint, Hooks, Parent, Progress, TrainOptions, fit, refuse_unlike

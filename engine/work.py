@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import shapely
@@ -97,7 +98,7 @@ class MapWork:
     def open(self) -> Callable[[MapTask], Record]:
         """The model, loaded once, and the stores."""
         from engine.models import load_model
-        from engine.predict import classify, probabilities
+        from engine.predict import classify_at, probabilities
 
         device = usable_device(self.device)
         model = load_model(self.model_uri, device)
@@ -107,6 +108,7 @@ class MapWork:
         cube, output, dealt = Objects(self.cube_uri), Objects(self.output.uri), Objects(self.dealt_uri)
         ledger = output.child(LEDGER)
         one_at_a_time = threading.Lock()
+        classify = partial(classify_at, model, micro_batch=self.micro_batch)
 
         def do(task: MapTask) -> Record:
             times = [time.monotonic()]
@@ -120,7 +122,7 @@ class MapWork:
             times.append(time.monotonic())
             with one_at_a_time:
                 waited = time.monotonic()
-                classes = map_tile(task, block, model.card, lambda x: classify(model, x, self.micro_batch), ground)
+                classes = map_tile(task, block, model.card, classify, ground)
                 table = None
                 if owned and self.parcels:
                     verdicts = judge_parcels(

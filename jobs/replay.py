@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from engine.models import load_model, model_digest
 from engine.objects import Objects
 from engine.pipeline import MapTask, map_tile
 from engine.plan import Plan
-from engine.predict import classify
+from engine.predict import classify_at
 from engine.read import Patch, SceneReader
 from engine.types import Item, Layer, Window
 from engine.work import LEDGER, cube_ledger
@@ -42,7 +43,11 @@ def replay(run: str, name: str) -> None:
     classes = _timed(
         "map",
         lambda: map_tile(
-            task, block, model.card, lambda x: classify(model, x, batch), Ground(plan.grid, plan.area, spec.mask)
+            task,
+            block,
+            model.card,
+            partial(classify_at, model, micro_batch=batch),
+            Ground(plan.grid, plan.area, spec.mask),
         ),
     )
     names = {i: entry.name for i, entry in enumerate(model.card.classes)} | {255: "no data"}

@@ -118,9 +118,9 @@ def open_model(card: Card, weights: bytes, device: str = "cpu") -> Classifier:
         from engine.models.svm import SupportVectors
 
         return SupportVectors(card, weights)
-    from engine.models.series import NetworkClassifier  # torch takes two
+    from engine.models.series import open_network  # torch takes two
 
-    return NetworkClassifier(card, weights, device)
+    return open_network(card, weights, device)
 
 
 def _weights(folder: Folder, card: Card) -> bytes:

@@ -7,6 +7,7 @@ that looks at neighbours takes (n, t, f, s, s), the square around each pixel.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from torch import nn
 
 from engine.errors import InputError
 from engine.models.agrispec import AgriSpec
-from engine.models.card import Card, Variant
+from engine.models.card import Card, Variant, probabilities, scale
 from engine.models.classifier import Calibrated
 from engine.models.clec import CLEC
 from engine.models.cnn1d import CNN1D
@@ -112,8 +113,7 @@ class NetworkClassifier(Calibrated):
         self._network = for_prediction(network).to(self._device)
 
     def _forward(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        # One algorithm per shape, in full float32: cuDNN's search and TF32 would make the map depend on the moment.
-        with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        with torch.inference_mode(), _reproducibly():
             result = self._network(torch.from_numpy(scaled).to(self._device))
             return np.asarray(result.cpu().numpy())
 
@@ -123,6 +123,35 @@ class NetworkClassifier(Calibrated):
         x = torch.from_numpy(scaled).to(self._device).requires_grad_()
         (slope,) = torch.autograd.grad(self._network(x).max(dim=1).values.sum(), x)
         return np.asarray(slope.abs().mean(dim=(0, *range(3, slope.ndim))).cpu().numpy())
+
+
+class BlockClassifier(NetworkClassifier):
+    """A network that has a dense form: it takes whole blocks as well; see ``engine.predict.Sweeps``."""
+
+    def sweep(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrated probabilities (y, x, k) float32 of the pixels whose squares lie wholly in ``block`` (t, f, y + s -
+        1, x + s - 1) float32, physical units, NaN where a series is missing: equal to ``predict`` of the squares, to
+        rounding."""
+        card = self.card
+        scaled = torch.from_numpy(scale(block[None], card.lower, card.upper, card.fill)[0]).to(self._device)
+        assert isinstance(self._network, HybridSN)
+        with torch.inference_mode(), _reproducibly():
+            logits = np.asarray(self._network.dense(scaled).cpu().numpy())
+        return probabilities(logits.reshape(-1, logits.shape[2]), card.temperature).reshape(logits.shape)
+
+
+def open_network(card: Card, weights: bytes, device: str = "cpu") -> NetworkClassifier:
+    """The classifier of a network's card and weights."""
+    kind = BlockClassifier if card.family == "hybridsn" else NetworkClassifier
+    return kind(card, weights, device)
+
+
+def _reproducibly() -> AbstractContextManager[None]:
+    """One algorithm per shape, in full float32: cuDNN's search and TF32 would make the map depend on the moment."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        benchmark=False, deterministic=True, allow_tf32=False
+    )
+    return flags
 
 
 def for_prediction(network: nn.Module) -> nn.Module:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
@@ -72,7 +73,7 @@ def _open(work: MapWork, all_there: Barrier) -> None:
 
     from engine.ground import Ground
     from engine.models import load_model
-    from engine.predict import classify
+    from engine.predict import classify_at
 
     torch.set_num_threads(1)
     model = load_model(work.model_uri, work.device)
@@ -81,7 +82,7 @@ def _open(work: MapWork, all_there: Barrier) -> None:
 
     def tile(task: MapTask) -> None:
         block = load_block(task, work.layout, model.card, cube)
-        classes = map_tile(task, block, model.card, lambda x: classify(model, x, work.micro_batch), ground)
+        classes = map_tile(task, block, model.card, partial(classify_at, model, micro_batch=work.micro_batch), ground)
         publish_tile(task, work.layout, model.card, classes, work.output, output)
 
     _tile = tile

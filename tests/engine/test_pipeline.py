@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from engine.objects import Objects
 from engine.output import NODATA, OutputOptions
 from engine.pipeline import CubeTask, MapTask, build_tile, load_block, map_tile, publish_tile
 from engine.plan import Inputs, Plan, make_plan, search
-from engine.predict import classify
+from engine.predict import classify_at, cut
 from engine.read import SceneReader
 from engine.steps import SeasonOptions
 from engine.store import CubeLayout, decode_layer, prepare
@@ -94,7 +95,7 @@ class Story:
     def map(self, index: int, body: dict[str, Any]) -> ClassMap:
         task = self.map_task(index, body)
         block = load_block(task, self.layout, MODEL.card, self.cube) if task.checksums else {}
-        return map_tile(task, block, MODEL.card, lambda x: classify(MODEL, x, 256), self.ground)
+        return map_tile(task, block, MODEL.card, partial(classify_at, MODEL, micro_batch=256), self.ground)
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +162,9 @@ def looks_around(x: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_model_that_looks_at_neighbours_maps_the_same_however_the_area_is_tiled(
-    country: Country, items: tuple[Item, ...], tmp_path: Path, masked: bool, monkeypatch: pytest.MonkeyPatch
+    country: Country, items: tuple[Item, ...], tmp_path: Path, masked: bool
 ) -> None:
     card = MODEL.card.model_copy(update={"mode": "patch", "halo": 2})
-    monkeypatch.setattr(engine.pipeline, "PORTION_BYTES", 100_000)
     mask = MaskOptions(uri=str(country.cropland)) if masked else None
     found = []
     for tile_px in (64, 19, 5):
@@ -177,7 +177,7 @@ def test_a_model_that_looks_at_neighbours_maps_the_same_however_the_area_is_tile
             sums = shards_around(plan.grid, tile, card.halo, records)
             task = replace(story.map_task(index, bodies[tile.id]), checksums=sums)
             block = load_block(task, story.layout, card, story.cube) if sums else {}
-            mapped = map_tile(task, block, card, looks_around, story.ground)
+            mapped = map_tile(task, block, card, lambda *at: looks_around(cut(*at, 2)), story.ground)
             whole[tile.core.within(Window(0, plan.grid.height, 0, plan.grid.width))] = mapped.class_index
         found.append(whole)
     assert len(np.unique(found[0])) == 5 if masked else len(np.unique(found[0])) >= 4

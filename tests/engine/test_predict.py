@@ -10,7 +10,10 @@ import torch
 
 from engine.errors import InputError, MicroBatchTooLarge
 from engine.models import Card
-from engine.predict import classify, probabilities, suggest_micro_batch
+from engine.models.hybridsn import HybridSN
+from engine.models.series import BlockClassifier, to_bytes
+from engine.predict import _swept, classify, classify_at, cut, probabilities, suggest_micro_batch
+from engine.types import FeatureBlock
 from tests.engine.made_models import made_card, made_forest_classifier, made_pixels, made_tempcnn
 
 
@@ -46,6 +49,40 @@ def test_a_pixels_probabilities_are_bit_equal_wherever_it_stands(micro_batch: in
             np.testing.assert_array_equal(whole_rows(classifier, x[order], micro_batch), expected[order])
         for offset in (1, 7, 33):
             np.testing.assert_array_equal(whole_rows(classifier, x[offset:], micro_batch), expected[offset:])
+
+
+def made_hybridsn() -> BlockClassifier:
+    """A HybridSN of thirteen steps over squares of nine pixels."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = HybridSN(13, 3, 4, 9)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight *= 2
+    weights = to_bytes(network)
+    card = made_card(weights, 13, 3, 4, "hybridsn").model_copy(update={"mode": "patch", "halo": 4})
+    return BlockClassifier(card, weights)
+
+
+def test_a_network_swept_over_blocks_says_what_it_says_of_squares_wherever_the_block_begins() -> None:
+    classifier, rng = made_hybridsn(), np.random.default_rng(2)
+    x = rng.uniform(-0.2, 1.2, (13, 3, 8 + 70, 8 + 81)).astype(np.float32)
+    x[:, :, 20:30, :7] = np.nan
+    valid = rng.random((70, 81)) < 0.02
+    valid[[0, -1, 33], [0, -1, 64]] = True
+    rows, cols = np.nonzero(valid)
+    features = FeatureBlock(x, np.ones(x.shape[2:], np.bool_))
+    swept = np.concatenate([p for _, p in _swept(classifier, features, rows, cols, 4)])
+    order = np.concatenate([some for some, _ in _swept(classifier, features, rows, cols, 4)])
+    squares = classifier.predict(cut(features, rows, cols, 4))
+    np.testing.assert_allclose(swept, squares[order], rtol=0, atol=1e-6)
+    index, confidence = classify_at(classifier, features, rows, cols, 32)
+    np.testing.assert_array_equal(index[order], swept.argmax(axis=1))
+    for dy, dx in ((5, 3), (31, 60)):  # another tile begins elsewhere
+        kept = (rows >= dy) & (cols >= dx)
+        moved = FeatureBlock(x[:, :, dy:, dx:], features.valid[dy:, dx:])
+        again = classify_at(classifier, moved, rows[kept] - dy, cols[kept] - dx, 32)
+        np.testing.assert_array_equal(again, (index[kept], confidence[kept]))
 
 
 def test_probabilities_are_those_behind_the_classes_bit_by_bit() -> None:
