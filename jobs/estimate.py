@@ -30,11 +30,12 @@ _PROCESS_BYTES = 500_000_000
 
 _PIXELS_PER_S = {
     "tempcnn": (20e3, 8e3), "cnn1d": (22e3, 8e3), "agrispec": (2600, 600), "dcm": (120, 30), "transformer": (100, 30),
-    "clec": (650, 170),
+    "clec": (650, 170), "hybridsn": (60e3, 900), "twobranch": (2300, 700), "cnn3d": (500, 150),
+    "convstar": (80, 25), "convstar3d": (25, 8),
     "forest": (25e3, math.inf), "svm": (5e3, math.inf), "onnx": (8e3, math.inf),
 }  # fmt: skip
-"""Family -> pixels mapped, and samples trained on, in a second of one core, at 34 steps of 13 features. An SVM's
-speed is that of 8,000 support vectors, and falls as they grow in number."""
+"""Family -> pixels mapped, and samples trained on, in a second of one core, at 34 steps of 13 features; of squares of
+pixels, at 26 steps of 3 features. An SVM's speed is that of 8,000 support vectors, and falls as they grow in number."""
 
 _SVM_S = 1e-7
 """Seconds of one core to fit an SVM, for each pair of samples: 7 s for 9,000 of 34 steps of 13 features."""

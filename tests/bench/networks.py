@@ -20,7 +20,7 @@ import torch
 from engine.models import Card, ClassEntry, Recipe
 from engine.models.card import PATCHES, normalise
 from engine.models.series import NETWORKS, PATCH_NETWORKS, NetworkClassifier, Shape, build, open_network, to_bytes
-from engine.predict import classify_at, cut, suggest_micro_batch
+from engine.predict import Sweeps, classify_at, cut, suggest_micro_batch
 from engine.types import FEATURE_BANDS, FeatureBlock
 from tests.bench.measure import closing, context
 
@@ -86,16 +86,14 @@ def amount(loop: Loop, batch: int) -> int:
 def engine_loop(
     classifier: NetworkClassifier, features: FeatureBlock, at: tuple[np.ndarray, np.ndarray], batch: int
 ) -> Loop:
-    """Maps that many pixels of the block, over and over."""
-    rows, cols = at
+    """Maps a micro-batch of the block's pixels over and over, or all of them where the network sweeps."""
+    some = len(at[0]) if isinstance(classifier, Sweeps) else min(len(at[0]), batch)
+    rows, cols = (index[:some] for index in at)
 
     def loop(pixels: int) -> int:
-        done = 0
-        while done < pixels:
-            part = slice(0, min(len(rows), pixels - done))
-            classify_at(classifier, features, rows[part], cols[part], batch)
-            done += len(rows[part])
-        return done
+        for _ in range(0, pixels, some):
+            classify_at(classifier, features, rows, cols, batch)
+        return -(-pixels // some) * some
 
     return loop
 

@@ -72,6 +72,8 @@ def test_a_family_is_trained_saved_mapped_and_assessed(family: str, base: Job, t
     })  # fmt: skip
     if family == "clec":
         job = job.with_({"season.as_of": AS_OF})
+    planned = json.loads(run("plan", job.yaml, "--json"))
+    assert planned["assumed"]["model_pixels_per_second_and_worker"] > 0 and planned["seconds"]["map"] > 0
     told = run("submit", job.yaml)
     assert "cube: nothing to do" in told
     card = read_card(job.model)
