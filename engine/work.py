@@ -13,19 +13,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from engine.cube import CubeOptions
 from engine.ground import Ground, MaskOptions
 from engine.ledger.book import commit_record, standing_record
 from engine.ledger.record import Record
+from engine.models.card import Card
 from engine.objects import Objects, absolute
 from engine.output import OutputOptions
-from engine.parcel_tile import judge_parcels, load_parcels, parcel_table
+from engine.parcel_tile import ParcelBlock, judge_parcels, load_parcels, parcel_table
 from engine.parcels import ParcelOptions
-from engine.pipeline import CubeTask, MapTask, build_tile, load_block, map_tile, publish_tile
+from engine.pipeline import Classify, CubeTask, MapTask, build_tile, load_block, map_tile, publish_tile
 from engine.store import CubeLayout
-from engine.types import sensor_of
+from engine.types import ClassMap, CubeBlock, sensor_of
 from kernels.warm import warm_up
 
 LEDGER = "_tilth"
@@ -104,44 +107,63 @@ class MapWork:
         model = load_model(self.model_uri, device)
         whittaker = ["whittaker"] if model.card.recipe.fill == "whittaker" else []
         warm_up(["features", *whittaker, *(["parcels"] if self.parcels else [])])
-        ground = Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask)
-        cube, output, dealt = Objects(self.cube_uri), Objects(self.output.uri), Objects(self.dealt_uri)
-        ledger = output.child(LEDGER)
-        one_at_a_time = threading.Lock()
-        classify = partial(classify_at, model, micro_batch=self.micro_batch)
+        output = Objects(self.output.uri)
+        ledger, one_at_a_time = output.child(LEDGER), threading.Lock()
+        opened = _OpenMap(
+            self, model.card, partial(classify_at, model, micro_batch=self.micro_batch),
+            partial(probabilities, model, micro_batch=self.micro_batch),
+            Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask),
+            Objects(self.cube_uri), Objects(self.dealt_uri),
+        )  # fmt: skip
 
         def do(task: MapTask) -> Record:
             times = [time.monotonic()]
-            block = load_block(task, self.layout, model.card, cube) if task.checksums else {}
-            owned = None
-            if task.parcels and self.parcels:
-                owned = load_parcels(
-                    task, self.layout, model.card, block,
-                    ground=ground, cube=cube, dealt=dealt, inward_px=self.parcels.inward_px,
-                )  # fmt: skip
+            block, parcels = opened.load(task)
             times.append(time.monotonic())
             with one_at_a_time:
                 waited = time.monotonic()
-                classes = map_tile(task, block, model.card, classify, ground)
-                table = None
-                if owned and self.parcels:
-                    verdicts = judge_parcels(
-                        owned, model.card, self.parcels, lambda x: probabilities(model, x, self.micro_batch)
-                    )
-                    table = parcel_table(task, self.layout, model.card, owned, verdicts, self.parcels.review_below)
+                classes, table = opened.judge(task, block, parcels)
                 times += [waited, time.monotonic()]
             body = publish_tile(task, self.layout, model.card, classes, self.output, output, parcels=table)
             times.append(time.monotonic())
-            seconds = {
-                "read": times[1] - times[0],
-                "predict": times[3] - times[2],
-                "write": times[4] - times[3],
-            }
+            spent = {"read": times[1] - times[0], "predict": times[3] - times[2], "write": times[4] - times[3]}
+            seconds = {part: round(value, 4) for part, value in spent.items()}
             requests = len(task.checksums) + len(body["files"]) + 2
-            seconds = {part: round(value, 4) for part, value in seconds.items()}
             return _committed(ledger, task, body | {"seconds": seconds, "requests": requests, "device": device})
 
         return _once(ledger, do, from_epoch=2)
+
+
+@dataclass(frozen=True)
+class _OpenMap:
+    """What a worker of the map stage holds open."""
+
+    work: MapWork
+    card: Card
+    classify: Classify
+    probabilities: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    ground: Ground
+    cube: Objects
+    dealt: Objects
+
+    def load(self, task: MapTask) -> tuple[CubeBlock, ParcelBlock | None]:
+        """The tile's cube, and that of its parcels as far as they reach."""
+        block = load_block(task, self.work.layout, self.card, self.cube) if task.checksums else {}
+        if not task.parcels or not self.work.parcels:
+            return block, None
+        return block, load_parcels(
+            task, self.work.layout, self.card, block,
+            ground=self.ground, cube=self.cube, dealt=self.dealt, inward_px=self.work.parcels.inward_px,
+        )  # fmt: skip
+
+    def judge(self, task: MapTask, block: CubeBlock, parcels: ParcelBlock | None) -> tuple[ClassMap, bytes | None]:
+        """The tile's class map, and its parcel table where it owns any."""
+        classes = map_tile(task, block, self.card, self.classify, self.ground)
+        options = self.work.parcels
+        if parcels is None or options is None:
+            return classes, None
+        verdicts = judge_parcels(parcels, self.card, options, self.probabilities)
+        return classes, parcel_table(task, self.work.layout, self.card, parcels, verdicts, options.review_below)
 
 
 def usable_device(device: str) -> str:
