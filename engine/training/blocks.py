@@ -107,8 +107,7 @@ def off_held_out(
     """
     held = np.unique(block[~split.train])
     touched = place[:, None] if near is None else np.column_stack([place, near])
-    free: NDArray[np.bool_] = ~np.isin(touched, held).any(axis=1)
-    return free
+    return np.asarray(~np.isin(touched, held).any(axis=1))
 
 
 def _parts(folds: NDArray[np.int64], validation: int, test: int) -> NDArray[np.int64]:
