@@ -23,6 +23,8 @@ Judge = Callable[[Prepared], NDArray[np.bool_]]
 """Trains on a training part; tells which validation samples the model gets right, (n,) bool."""
 
 SUBSETS = 10
+_ROUNDING = 1e-9
+"""One sample more gained is just one standard error: rounding shall not keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def gaining(
             continue
         after = judge(grown(ready, samples, _some(likes, tried)))
         gain, error = paired_gain(before, after)
-        kept = gain > error
+        kept = gain > error * (1 + _ROUNDING)
         if kept:
             taken, before = tried, after
         log.append(

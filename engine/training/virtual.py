@@ -76,7 +76,9 @@ class Voted:
 def fit_views(x: NDArray[np.float32], features: Sequence[str]) -> Views:
     """Views of series like these. x: (n, t, f) float32 scaled to 0 to 1, no NaN. features: f names of the recipe.
 
-    The principal component of a step is the uncentred one, its loadings' sign such that their sum is not negative.
+    Loadings are those of the covariance, their sign such that their sum is not negative: about the origin instead of
+    the mean, bands that go against each other (red and near infrared) would cancel out. What is projected is not
+    centred.
     """
     groups = {
         sensor: tuple(i for i, name in enumerate(features) if set(FEATURE_BANDS[name]) & set(bands))
@@ -87,8 +89,9 @@ def fit_views(x: NDArray[np.float32], features: Sequence[str]) -> Views:
     if not optical.shape[2]:
         none = np.zeros(0)
         return Views(tuple(groups), tuple(groups.values()), none.reshape(0, 0), none, none)
-    products = np.einsum("ntf,ntg->tfg", optical, optical)
-    loadings = np.linalg.eigh(products)[1][:, :, -1]  # eigenvalues come in ascending order
+    about_mean = optical - optical.mean(axis=0)
+    covariance = np.einsum("ntf,ntg->tfg", about_mean, about_mean)
+    loadings = np.linalg.eigh(covariance)[1][:, :, -1]  # eigenvalues come in ascending order
     loadings *= np.where(loadings.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
     scores = np.einsum("ntf,tf->nt", optical, loadings)
     lower, width = scores.min(axis=0), np.ptp(scores, axis=0)
