@@ -1,4 +1,4 @@
-"""Training on virtual labels: they are right, they help where labels are few, and held-out blocks have no part in it."""
+"""Training on virtual labels: they are right, they help where labels are few, held-out blocks have no part in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.models import Recipe
+from engine.models import Recipe, open_model
 from engine.training import TrainOptions, fit, training_key
 from engine.training.enlarge import enlarged, paired_gain, subsets
 from engine.training.prepare import Prepared, prepare
@@ -40,6 +40,11 @@ def made_country(
     y = np.where(np.arange(len(crop)) < len(block), 10 * crop + 10, 0).astype(np.int32)
     at = np.arange(len(y), dtype=np.int32)
     return Samples(x.astype(np.float32), y, np.concatenate([block, more]), at, at), crop
+
+
+def labelled_of(samples: Samples) -> Samples:
+    """The labelled ones alone."""
+    return Samples(*(getattr(samples, name)[samples.y != 0] for name in ("x", "y", "block", "row", "col")))
 
 
 def made_options(family: str = "forest", virtual: dict[str, Any] | None = None, **other: Any) -> TrainOptions:
@@ -79,10 +84,10 @@ def test_labelled_samples_are_dealt_and_scaled_as_they_are_without_virtual_label
     samples, _ = made_country()
     options = made_options()
     plain = options.model_copy(update={"virtual": None})
-    labelled = Samples(*(getattr(samples, name)[samples.y != 0] for name in ("x", "y", "block", "row", "col")))
+    labelled = labelled_of(samples)
     ready, _, _ = grown_by(samples, options)
     bare = prepare(labelled, RECIPE, CLASSES, plain, {})
-    assert (ready.dealt, ready.scaling, ready.left_out) == (bare.dealt, bare.scaling, bare.left_out == [] and [])
+    assert (ready.dealt, ready.scaling, ready.left_out) == (bare.dealt, bare.scaling, [])
     for part in ("train", "validation", "test"):
         np.testing.assert_array_equal(ready.rows[part], bare.rows[part])
     assert len(bare.unlabelled) == 0
@@ -111,7 +116,7 @@ def test_an_unlabelled_square_that_touches_a_held_out_block_or_lacks_a_pixel_is_
     near = np.repeat(samples.block[:, None], 9, axis=1)
     options = made_options("cnn3d", patch=3)
     bare = replace(samples, x=squares, near=near)
-    ready, more, told = grown_by(bare, options)
+    ready, more, _ = grown_by(bare, options)
     series = grown_by(samples, made_options())[1]
     np.testing.assert_array_equal(more.rows["train"], series.rows["train"])
     assert more.parts["train"].x.shape[3:] == (3, 3)
@@ -122,20 +127,19 @@ def test_an_unlabelled_square_that_touches_a_held_out_block_or_lacks_a_pixel_is_
     np.testing.assert_array_equal(again.unlabelled, ready.unlabelled[2::3])
 
 
-def test_virtual_labels_help_where_labels_are_few_and_hurt_nowhere() -> None:
+def test_virtual_labels_help_a_network_where_labels_are_few() -> None:
     gains = []
-    for seed in range(3):
-        samples, _ = made_country(seed, labelled=8)
-        with_them = made_options("cnn1d", seed=seed, virtual={"share": 2.0})
-        without = with_them.model_copy(update={"virtual": None})
-        labelled = Samples(*(getattr(samples, name)[samples.y != 0] for name in ("x", "y", "block", "row", "col")))
-        accuracy = [
-            fit(made, RECIPE, CLASSES, options).report["accuracy"]["overall_accuracy"]
-            for made, options in ((labelled, without), (samples, with_them))
-        ]
-        gains.append(accuracy[1] - accuracy[0])
-    print(gains)
-    assert np.mean(gains) > 0
+    for seed in range(4):  # one made country in five is made worse, so single ones tell little
+        samples, _ = made_country(seed, labelled=8, noise=0.2)
+        elsewhere, truth = made_country(seed + 100, noise=0.2)
+        options = made_options("cnn1d", seed=seed, epochs=40, patience=20)
+        right = []
+        for given in (samples, labelled_of(samples)):
+            own = options if given is samples else options.model_copy(update={"virtual": None})
+            fitted = fit(given, RECIPE, CLASSES, own)
+            right.append((open_model(fitted.card, fitted.weights).predict(elsewhere.x).argmax(axis=1) == truth).mean())
+        gains.append(right[0] - right[1])
+    assert np.mean(gains) > 0.02, gains
 
 
 @pytest.mark.parametrize("family", ["forest", "cnn1d"])
@@ -155,6 +159,7 @@ def test_subsets_are_kept_by_their_gain_on_validation_alone_and_the_log_tells_of
     options = made_options(virtual={"accept": "gain"})
     ready = prepare(samples, RECIPE, CLASSES, options, {})
     own, asked = len(ready.rows["train"]), []
+
     def judge(tried: Prepared) -> NDArray[np.bool_]:
         """Right on 10 more at the 3rd training, on 1 more (within the error) at the 5th, on fewer at the 6th."""
         asked.append(tried.rows["train"][own:])
@@ -199,7 +204,7 @@ def test_subsets_are_of_one_size_and_stratified_and_the_gain_is_paired() -> None
 
 def test_labels_that_leave_no_pixel_free_are_refused() -> None:
     samples, _ = made_country()
-    labelled = Samples(*(getattr(samples, name)[samples.y != 0] for name in ("x", "y", "block", "row", "col")))
+    labelled = labelled_of(samples)
     with pytest.raises(InputError, match=r"model\.train\.virtual: not one unlabelled pixel"):
         fit(labelled, RECIPE, CLASSES, made_options())
 
