@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from engine.ground import MaskOptions
+from engine.judge.choose import judges
+from engine.models import read_card
 from engine.samples import LabelOptions, Labels
-from engine.train import TrainRequest, collect
+from engine.train import TrainRequest, collect, is_trained, train
 from engine.training import TrainOptions
 from engine.types import Samples, Window
 from tests.engine.made_scenes import write_raster
@@ -73,6 +75,15 @@ def test_fewer_are_drawn_for_a_smaller_share_and_the_mask_counts_for_them_alone(
     bare = replace(request, options=request.options.model_copy(update={"virtual": None}))
     assert request.key() != replace(request, mask=None).key() != bare.key()
     assert bare.key() == replace(bare, mask=None).key()
+
+
+def test_a_model_of_virtual_labels_is_trained_from_a_cube_and_judged_on_its_own_test_blocks(tmp_path: Path) -> None:
+    request = made_request(tmp_path, "forest", {"threshold_scale": 2.0}, min_samples=5, trees=5)
+    report = train(request)
+    assert report["virtual"]["trained_on"] > 0 and is_trained(request)
+    by = judges(request, read_card(request.model_uri), foreign=False)
+    assert by.held_out and by.left_out == () and (by.samples.y != 0).all()
+    assert len(by.y) == report["accuracy"]["samples"]
 
 
 def test_beside_parcels_a_pixel_lies_in_the_block_of_its_own_place(tmp_path: Path) -> None:
