@@ -1,7 +1,8 @@
 """Labelled samples in, a model with its card and its accuracy out.
 
 In order: choose the classes that have enough samples, deal blocks to training, validation and test, take percentiles
-from training alone, train, calibrate on validation, score on test. What was left out is said in the report.
+from training alone, give virtual labels where asked for, train, calibrate on validation, score on test. What was left
+out is said in the report.
 """
 
 from __future__ import annotations
