@@ -64,7 +64,8 @@ class Labels:
     def read(self, window: Window) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Codes (y, x) int32, 0 = not labelled, and the block (y, x) int64 of each pixel.
 
-        A polygon's pixels (by centre) all lie in the block of its representative point, so no parcel is torn.
+        A polygon's pixels (by centre) all lie in the block of its representative point, so no parcel is torn; pixels
+        without label in that of their own place.
         """
         if self._parcels is not None:
             return self._of_parcels(window)
@@ -73,17 +74,21 @@ class Labels:
         if patch is not None:
             codes = patch.on_grid(patch.values.astype(np.int32), 0)
         codes[np.isin(codes, self.options.ignore)] = 0
+        return codes, self._places(window)
+
+    def _places(self, window: Window) -> NDArray[np.int64]:
+        """Block of each pixel's centre."""
         r = self.grid.resolution
         x = self.grid.left + (np.arange(window.x0, window.x1) + 0.5) * r
         y = self.grid.top - (np.arange(window.y0, window.y1) + 0.5) * r
-        return codes, _block(x[None, :], y[:, None], self.block_m)
+        return _block(x[None, :], y[:, None], self.block_m)
 
     def _of_parcels(self, window: Window) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         assert self._parcels is not None
         left, bottom, right, top = self.grid.bounds(window)
         near = self._parcels.cx[left:right, bottom:top]
         if near.empty:
-            return np.zeros(window.shape, np.int32), np.zeros(window.shape, np.int64)
+            return np.zeros(window.shape, np.int32), self._places(window)
         which = rasterize(
             zip(near.geometry, range(1, len(near) + 1), strict=True),
             out_shape=window.shape,
@@ -91,7 +96,8 @@ class Labels:
             dtype="int32",
         )
         codes = np.concatenate([[0], near["code"].to_numpy(np.int32)])[which]
-        return codes, np.concatenate([[0], near["block"].to_numpy(np.int64)])[which]
+        block = np.concatenate([[0], near["block"].to_numpy(np.int64)])[which]
+        return codes, np.where(which == 0, self._places(window), block)
 
 
 def draw(

@@ -15,7 +15,7 @@ from pyproj import Transformer
 
 from engine.errors import InputError
 from engine.features import FEATURES_VERSION, derive, hide, layers_needed
-from engine.ground import Ground
+from engine.ground import Ground, MaskOptions, mask_identity
 from engine.keys import shards_around
 from engine.ledger import Record
 from engine.models import Domain, Folder, Recipe, model_digest, read_card, read_model, write_model
@@ -45,16 +45,19 @@ class TrainRequest:
     options: TrainOptions
     model_uri: str
     domain: Domain
+    mask: MaskOptions | None = None
+    """Where pixels for virtual labels may lie; labelled ones count off it as well."""
 
     def key(self) -> str:
         """Digest of cube, labels, recipe and options, and of the model to go on from."""
         sums = {tile: record.body.get("checksums") for tile, record in self.records.items()}
         legend = file_digest(absolute(self.labels.legend)) if self.labels.legend else None
         start = self.options.start_from
+        mask = [mask_identity(self.mask)] if self.options.virtual else []
         return digest(
             [TRAINING_VERSION, FEATURES_VERSION, sums, self.labels.model_dump(mode="json"),
              file_digest(absolute(self.labels.uri)), legend, self.recipe.model_dump(mode="json"),
-             self.options.decisive(), model_digest(absolute(start)) if start else None]
+             self.options.decisive(), model_digest(absolute(start)) if start else None, *mask]
         )  # fmt: skip
 
 
@@ -102,10 +105,13 @@ def parent_of(request: TrainRequest) -> Parent | None:
 
 
 def collect(request: TrainRequest) -> Samples:
-    """Labelled pixels of every tile whose cube is there; InputError where labels and cube do not meet."""
+    """Labelled pixels of every tile whose cube is there; InputError where labels and cube do not meet.
+
+    For virtual labels unlabelled ones as well (y = 0), some for every labelled one of the same tile.
+    """
     plan = request.plan
     labels = Labels(request.labels, plan.grid, request.options.block_m)
-    ground = Ground(plan.grid, plan.area, None)
+    ground = Ground(plan.grid, plan.area, request.mask)
     found = [_samples_of(request, tile, labels, ground) for tile in plan.tiles]
     parts = [part for part in found if part]
     if not parts or not sum(len(part.y) for part in parts):
@@ -140,16 +146,46 @@ def _samples_of(request: TrainRequest, tile: Tile, labels: Labels, ground: Groun
     features = hide(features, beyond) if halo else features
     usable = (codes[core] != 0) & features.valid[core]
     rows, cols = draw(usable, tile.core, request.options.seed, _most_per_tile(request))
-    squares = sliding_window_view(np.where(codes != 0, block, 0), (2 * halo + 1, 2 * halo + 1)) if halo else None
+    labelled = len(rows)
+    if request.options.virtual:
+        free = (codes[core] == 0) & features.valid[core] & ground.inside(tile.core)
+        more = _draw_unlabelled(request, free, tile, labelled)
+        rows, cols = np.concatenate([rows, more[0]]), np.concatenate([cols, more[1]])
     return Samples(
         x=cut(features, rows, cols, halo),
         y=codes[core][rows, cols],
         block=block[core][rows, cols],
         row=(rows + tile.core.y0).astype(np.int32),
         col=(cols + tile.core.x0).astype(np.int32),
-        near=None if squares is None else squares[rows, cols].reshape(len(rows), -1),
+        near=_touched(codes, block, (rows, cols), labelled, halo),
         later=later_steps(layers, rows, cols, recipe) if forecasts else None,
     )
+
+
+def _draw_unlabelled(
+    request: TrainRequest, free: NDArray[np.bool_], tile: Tile, labelled: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of unlabelled pixels that may get a virtual label, for so many labelled ones of the tile."""
+    assert request.options.virtual is not None
+    most = min(request.options.virtual.drawn(labelled), _most_per_tile(request))
+    return draw(free, tile.core, request.options.seed + 1, most)
+
+
+def _touched(
+    codes: NDArray[np.int32],
+    block: NDArray[np.int64],
+    at: tuple[NDArray[np.intp], NDArray[np.intp]],
+    labelled: int,
+    halo: int,
+) -> NDArray[np.int64] | None:
+    """Blocks that the squares at these rows and columns touch: of the first ``labelled`` those of labelled pixels, 0 =
+    none, of the others those of all pixels."""
+    if not halo:
+        return None
+    rows, cols = at
+    own, whole = (sliding_window_view(b, (2 * halo + 1, 2 * halo + 1)) for b in (np.where(codes != 0, block, 0), block))
+    near = own[rows[:labelled], cols[:labelled]], whole[rows[labelled:], cols[labelled:]]
+    return np.concatenate(near).reshape(len(rows), -1)
 
 
 def _most_per_tile(request: TrainRequest) -> int:

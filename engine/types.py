@@ -272,7 +272,8 @@ class Samples:
     at neighbours. y: (n,) int32 label codes of the legend. block: (n,) int64, spatial block a sample lies in; blocks,
     never pixels, are dealt to train, validation and test. row, col: (n,) int32 grid pixel. near, with squares
     only: (n, m) int64, the blocks of labelled pixels that each touches, 0 = none. later, for forecasts only: (n, p, f)
-    float32, the steps after those of x, as in x but NaN after a band's last observation.
+    float32, the steps after those of x, as in x but NaN after a band's last observation. For virtual labels unlabelled
+    pixels stand among them: y is 0, block that of their own place, near the blocks of all pixels that each touches.
     """
 
     x: NDArray[np.float32]

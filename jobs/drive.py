@@ -133,6 +133,7 @@ class Drive:
             options=spec.train_options(),
             model_uri=spec.model.uri,
             domain=Domain(geometry=outline(self.plan), start=season.starts[0], end=season.ends[-1]),
+            mask=spec.mask,
         )
         if is_trained(request):
             self.say("model: already trained from this cube and these labels")

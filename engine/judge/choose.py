@@ -36,7 +36,7 @@ def judges(request: TrainRequest, card: Card, *, foreign: bool) -> Judges:
     its test blocks are returned. Other labels are returned whole if ``foreign`` says that they are meant to be others.
     Raises InputError where they are not, or where no label is of a class the model knows.
     """
-    samples = collect(request)
+    samples = collect(replace(request, options=request.options.model_copy(update={"virtual": None})))
     codes = np.array([entry.code for entry in card.classes])
     order = np.argsort(codes)
     known = np.isin(samples.y, codes)

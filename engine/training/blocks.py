@@ -96,6 +96,20 @@ def within_one_part(split: Split, block: NDArray[np.int64], near: NDArray[np.int
     return ~foreign.any(axis=1)
 
 
+def off_held_out(
+    split: Split, block: NDArray[np.int64], place: NDArray[np.int64], near: NDArray[np.int64] | None
+) -> NDArray[np.bool_]:
+    """(n,) bool, True for a pixel that neither lies in a block dealt to validation or test nor touches one; blocks that
+    were not dealt are free.
+
+    block: (m,) block of each sample of the split. place: (n,) block of each pixel. near: (n, s) blocks its square
+    touches; None without squares.
+    """
+    held = np.unique(block[~split.train])
+    touched = place[:, None] if near is None else np.column_stack([place, near])
+    return np.asarray(~np.isin(touched, held).any(axis=1))
+
+
 def _parts(folds: NDArray[np.int64], validation: int, test: int) -> NDArray[np.int64]:
     """The part of each block, from its fold."""
     return np.where(folds == validation, VALIDATION, np.where(folds == test, TEST, TRAIN))

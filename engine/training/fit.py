@@ -1,14 +1,16 @@
 """Labelled samples in, a model with its card and its accuracy out.
 
 In order: choose the classes that have enough samples, deal blocks to training, validation and test, take percentiles
-from training alone, train, calibrate on validation, score on test. What was left out is said in the report.
+from training alone, give virtual labels where asked for, train, calibrate on validation, score on test. What was left
+out is said in the report.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from engine.models.card import Card, Recipe, probabilities, scale
 from engine.models.golden import golden_bytes, golden_rows, with_golden
 from engine.models.package import open_model
 from engine.training.calibrate import fit_temperature
+from engine.training.enlarge import enlarged
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent
 from engine.training.parts import Hooks, Progress, Trained, portions
@@ -53,7 +56,7 @@ def training_key(
 ) -> str:
     """Digest of all that decides a training's outcome; it is in the card as ``training["key"]``."""
     data = hashlib.sha256()
-    for array in (samples.x, samples.y, samples.block, samples.later, target):
+    for array in (samples.x, samples.y, samples.block, samples.near, samples.later, target):
         data.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     legend = [[code, classes[code], (colours or {}).get(code)] for code in sorted(classes)]
     settings = [TRAINING_VERSION, options.decisive(), recipe.model_dump(mode="json"), legend]
@@ -88,9 +91,11 @@ def fit(
     key = training_key(samples, recipe, classes, options, colours, parent=parent, target=target)
     start, scaling = parent.weights if parent else None, ready.scaling
     unlabelled = None if target is None else scale(target, scaling.lower, scaling.upper, scaling.fill)
-    trained = _train(ready, options, progress, key=key, hooks=hooks, start=start, target=unlabelled)
+    train = partial(_train, options=options, key=key, start=start, target=unlabelled)
+    ready, virtual = enlarged(ready, samples, recipe, options, partial(_right, train, recipe, options, hooks))
+    trained = train(ready, progress=progress, hooks=hooks)
     card, accuracy = _judged(_card(ready, recipe, trained, options), trained.weights, ready)
-    notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), "left_out": ready.left_out}
+    notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), **virtual, "left_out": ready.left_out}
     report = {**notes, "split": ready.dealt, "accuracy": accuracy}
     card = card.model_copy(update={"training": {**card.training, **_provenance(report), "key": key}})
     golden = golden_bytes(open_model(card, trained.weights), golden_rows(samples.x[ready.rows["validation"]]))
@@ -130,9 +135,9 @@ def _check_target(target: NDArray[np.float32], samples: Samples, options: TrainO
 
 def _train(
     ready: Prepared,
-    options: TrainOptions,
-    progress: Progress | None,
     *,
+    options: TrainOptions,
+    progress: Progress | None = None,
     key: str,
     hooks: Hooks | None,
     start: bytes | None,
@@ -150,6 +155,16 @@ def _train(
 
     train, validation, classes = ready.parts["train"], ready.parts["validation"], len(ready.entries)
     return descend(train, validation, classes, options, progress, key=key, hooks=hooks, start=start, target=target)
+
+
+def _right(
+    train: Callable[..., Trained], recipe: Recipe, options: TrainOptions, hooks: Hooks | None, ready: Prepared
+) -> NDArray[np.bool_]:
+    """Which validation samples a model trained on this training part gets right. It leaves no checkpoint."""
+    trained = train(ready, hooks=hooks and replace(hooks, checkpoint=None))
+    validation = ready.parts["validation"]
+    logits = _logits(_card(ready, recipe, trained, options), trained.weights, validation.x)
+    return np.asarray(logits.argmax(axis=1) == validation.y)
 
 
 def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:

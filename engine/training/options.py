@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from engine.models.card import PATCHES, Family
 from engine.training.cascade_options import CascadeOptions
+from engine.training.virtual_options import VirtualOptions
 from engine.types import MAX_HALO, Options
 
 _JUDGED, _JUDGED_SQUARES = 20_000, 2_000
@@ -51,6 +52,8 @@ class TrainOptions(Options):
     """What is done for rare classes: their samples are repeated (patches turned and mirrored), weigh more in the loss
     (N / (K n_k)), or all are mixed with samples drawn from the classes alike. Probabilities are then those of a land
     where all classes are as common. A forest and an SVM know ``balanced_loss`` alone."""
+    virtual: VirtualOptions | None = None
+    """Train on unlabelled pixels as well that resemble labelled ones; any family. None: on labelled ones alone."""
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
     patch: Annotated[int, Field(ge=3, le=2 * MAX_HALO + 1)] | None = None

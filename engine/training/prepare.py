@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, scale
-from engine.training.blocks import Split, deal_blocks, within_one_part
+from engine.training.blocks import Split, deal_blocks, off_held_out, within_one_part
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent, refuse_unlike
@@ -32,6 +32,8 @@ class Prepared:
     parts: Mapping[str, Part]
     dealt: dict[str, Any]
     """What the report says of the split."""
+    unlabelled: NDArray[np.intp]
+    """Indices of the samples without label that may be trained on; none but for virtual labels."""
 
 
 def prepare(
@@ -45,16 +47,18 @@ def prepare(
 ) -> Prepared:
     """Samples ready for training, the same for equal arguments. Raises InputError as ``engine.training.fit`` says."""
     _check_shapes(samples, recipe)
-    entries, left_out = _choose_classes(samples.y, classes, options, colours)
+    labelled = samples.y[samples.y != 0] if options.virtual else samples.y
+    entries, left_out = _choose_classes(labelled, classes, options, colours)
     if parent:
         refuse_unlike(parent.card, recipe, options, 0 if samples.later is None else samples.later.shape[1])
         entries = parent.classes(entries)
     used, y = class_indices(samples.y, entries)
     split, rows, torn = deal(samples, used, y, options)
     scaling = _scaling_of(parent.card) if parent else _scaling(samples, used[rows["train"]], recipe)
-    parts = {name: _part(samples, used[own], y[own], scaling) for name, own in rows.items()}
+    parts = {name: part_of(samples, used[own], y[own], scaling) for name, own in rows.items()}
     dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": torn}
-    return Prepared(entries, left_out, scaling, {name: used[own] for name, own in rows.items()}, parts, dealt)
+    rows, free = {name: used[own] for name, own in rows.items()}, _unlabelled(samples, split, used, options)
+    return Prepared(entries, left_out, scaling, rows, parts, dealt, free)
 
 
 def deal(
@@ -68,6 +72,14 @@ def deal(
     split = deal_blocks(y, block, options.seed, options.block_m)
     whole = within_one_part(split, block, near)
     return split, _chosen(split, whole, y, options), int((~whole).sum())
+
+
+def _unlabelled(samples: Samples, split: Split, used: NDArray[np.intp], options: TrainOptions) -> NDArray[np.intp]:
+    """Samples without label, wholly seen, that neither lie in a block of validation or test nor touch one."""
+    rows = np.flatnonzero(samples.y == 0) if options.virtual else np.zeros(0, np.intp)
+    near = None if samples.near is None else samples.near[rows]
+    rows = rows[off_held_out(split, samples.block[used], samples.block[rows], near)]
+    return rows[[bool(np.isfinite(samples.x[row]).all()) for row in rows]] if len(rows) else rows
 
 
 def _check_shapes(samples: Samples, recipe: Recipe) -> None:
@@ -142,7 +154,7 @@ def _at_most(rows: NDArray[np.intp], y: NDArray[np.int64], options: TrainOptions
     return np.sort(np.concatenate(kept))
 
 
-def _part(samples: Samples, rows: NDArray[np.intp], y: NDArray[np.int64], scaling: Scaling) -> Part:
+def part_of(samples: Samples, rows: NDArray[np.intp], y: NDArray[np.int64], scaling: Scaling) -> Part:
     """The samples of these rows, scaled; later steps stay NaN where they are not known."""
     bounds = scaling.lower, scaling.upper, scaling.fill
     x, later = scale(samples.x[rows], *bounds), None
