@@ -117,6 +117,12 @@ def joined(parts: list[Samples]) -> Samples:
     return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in held})
 
 
+def chosen(samples: Samples, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Samples:
+    """Some rows of a table, by mask or by number."""
+    held = [name for name in Samples.__slots__ if getattr(samples, name) is not None]
+    return replace(samples, **{name: getattr(samples, name)[rows] for name in held})
+
+
 def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:
     """Names and colours by code; without a legend every code present is named after itself."""
     if uri is None:

@@ -5,13 +5,14 @@ The blocks are dealt again as the training dealt them, and what comes out must b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.models import Card
+from engine.samples import chosen
 from engine.train import TrainRequest, collect
 from engine.training.prepare import deal
 from engine.types import Samples
@@ -49,7 +50,7 @@ def judges(request: TrainRequest, card: Card, *, foreign: bool) -> Judges:
             place=request.labels.uri,
             remedy="give labels in the codes of the model's own legend",
         )
-    samples = _rows(samples, known)
+    samples = chosen(samples, known)
     y = order[np.searchsorted(codes, samples.y, sorter=order)].astype(np.int64)
     test = _test_part(samples, y, request, card)
     if test is None and not foreign:
@@ -61,13 +62,13 @@ def judges(request: TrainRequest, card: Card, *, foreign: bool) -> Judges:
         )
     if test is None:
         return Judges(samples, y, False, left_out)
-    return Judges(_rows(samples, test), y[test], True, left_out)
+    return Judges(chosen(samples, test), y[test], True, left_out)
 
 
 def drawn(by: Judges, most: int, seed: int) -> Judges:
     """All of them, or ``most`` drawn at random, in order."""
     rows = some(len(by.y), most, seed)
-    return Judges(_rows(by.samples, rows), by.y[rows], by.held_out, by.left_out)
+    return Judges(chosen(by.samples, rows), by.y[rows], by.held_out, by.left_out)
 
 
 def some(count: int, most: int, seed: int) -> NDArray[np.intp]:
@@ -88,8 +89,3 @@ def _test_part(samples: Samples, y: NDArray[np.int64], request: TrainRequest, ca
         return None
     found = {name: (blocks, len(rows[name])) for name, blocks in zip(split.parts, split.blocks, strict=True)}
     return rows["test"] if all((told[n]["blocks"], told[n]["samples"]) == found[n] for n in found) else None
-
-
-def _rows(samples: Samples, rows: NDArray) -> Samples:
-    held = [name for name in Samples.__slots__ if getattr(samples, name) is not None]
-    return replace(samples, **{name: getattr(samples, name)[rows] for name in held})

@@ -10,6 +10,7 @@ import pytest
 from engine.errors import InputError
 from engine.judge import Judges, judge, judge_against
 from engine.models import Classifier, normalise, open_model
+from engine.samples import chosen
 from engine.training import TrainOptions, fit
 from engine.training.blocks import deal_blocks
 from tests.engine.made_models import MADE_CLASSES, MADE_RECIPE, made_pixels, made_samples, made_tempcnn
@@ -23,7 +24,7 @@ def test_what_is_judged_on_the_test_blocks_is_what_the_training_reported(family:
     fitted = fit(samples, MADE_RECIPE, MADE_CLASSES, options)
     y = (samples.y // 10 - 1).astype(np.int64)
     test = deal_blocks(y, samples.block, options.seed, options.block_m).test
-    mine = type(samples)(*(getattr(samples, name)[test] for name in type(samples).__slots__))
+    mine = chosen(samples, test)
     found = judge(open_model(fitted.card, fitted.weights), Judges(mine, y[test], True, ()))
     reported, accuracy = fitted.report["accuracy"], found["accuracy"]
     key = "confusion_rows_map_columns_reference"
@@ -44,7 +45,7 @@ def test_what_is_judged_on_the_test_blocks_is_what_the_training_reported(family:
 def test_two_models_of_the_same_blocks_are_compared_and_others_are_refused() -> None:
     samples, y = made_samples(), (made_samples().y // 10 - 1).astype(np.int64)
     test = deal_blocks(y, samples.block, 0, 500).test
-    by = Judges(type(samples)(*(getattr(samples, name)[test] for name in type(samples).__slots__)), y[test], True, ())
+    by = Judges(chosen(samples, test), y[test], True, ())
 
     def model(**changes: object) -> Classifier:
         fitted = fit(samples, MADE_RECIPE, MADE_CLASSES, OPTIONS.model_copy(update={"family": "forest", **changes}))
