@@ -5,7 +5,7 @@ The blocks are dealt again as the training dealt them, and what comes out must b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
