@@ -51,7 +51,7 @@ def prepare(
         entries = parent.classes(entries)
     used, y = class_indices(samples.y, entries)
     split, rows, torn = deal(samples, used, y, options)
-    scaling = _scaling_of(parent.card) if parent else _scaling(samples, used[rows["train"]], recipe)
+    scaling = _scaling_of(parent.card) if parent else percentiles(samples, used[rows["train"]], recipe)
     parts = {name: _part(samples, used[own], y[own], scaling) for name, own in rows.items()}
     dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": torn}
     return Prepared(entries, left_out, scaling, {name: used[own] for name, own in rows.items()}, parts, dealt)
@@ -152,7 +152,7 @@ def _part(samples: Samples, rows: NDArray[np.intp], y: NDArray[np.int64], scalin
     return Part(x, y, later)
 
 
-def _scaling(samples: Samples, rows: NDArray[np.intp], recipe: Recipe) -> Scaling:
+def percentiles(samples: Samples, rows: NDArray[np.intp], recipe: Recipe) -> Scaling:
     """1st and 99th percentile and median of each feature over the training part, its later steps with it: scaled by
     the early ones alone, a forecast of the summer would be cut off at the height of spring. Of squares, their middle.
     """
