@@ -110,6 +110,21 @@ def test_who_knows_the_season_alone_says_its_commonest_class_elsewhere() -> None
     assert said.tolist() == [0, 0, 0, 1, 1, 1] * 5
 
 
+def test_pixels_that_touch_the_test_border_on_it_and_are_not_learnt_from() -> None:
+    given = made()
+    row, nowhere = given.samples.block.astype(np.int32), np.zeros(len(given.samples.y), np.int32)
+    given = replace(given, samples=replace(given.samples, row=row, col=nowhere))
+    test = given.samples.block < 6
+    border = real_series.bordering(given, test)
+    assert set(given.samples.block[border].tolist()) == {6}
+    first, second = (
+        contest(given, test, {"ours": OURS[:1]}, 1, 1, left_out=border),
+        contest(garbled(given, border), test, {"ours": OURS[:1]}, 1, 1, left_out=border),
+    )
+    assert np.array_equal(first.answers["ours"].mapped, second.answers["ours"].mapped)
+    assert first.validation["svm"].macro_f1 == second.validation["svm"].macro_f1
+
+
 def test_formosat_files_become_bands_indices_and_polygons(tmp_path: Path) -> None:
     (tmp_path / "class_map.txt").write_text("value,class,colour\n1,wheat,#ffff00\n2,water,#000096\n")
     (tmp_path / "train_dataset.csv").write_text("0,7,300,100,150,200,100,50\n")

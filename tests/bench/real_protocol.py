@@ -83,14 +83,22 @@ class Contest:
 
 
 def contest(
-    given: Given, test: NDArray[np.bool_], groups: Mapping[str, Sequence[Candidate]], seeds: int, turns: int = FOLDS
+    given: Given,
+    test: NDArray[np.bool_],
+    groups: Mapping[str, Sequence[Candidate]],
+    seeds: int,
+    turns: int = FOLDS,
+    *,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> Contest:
     """Choose one candidate of each group on the samples outside ``test``, and ask it about those inside.
 
     test: (n,) bool. Candidates of one name are one. seeds: trainings of each chosen candidate. turns: how many of the
-    folds are asked about in choosing. ValueError where blocks are too few for folds.
+    folds are asked about in choosing. left_out: (n,) bool, samples outside the test that are not learnt from either.
+    ValueError where blocks are too few for folds.
     """
-    learn, asked = given.of(~test), given.samples.x[test]  # from here on labels of the test are out of reach
+    learn = given.of(~test if left_out is None else ~test & ~left_out)
+    asked = given.samples.x[test]  # from here on labels of the test are out of reach
     fold = folds(learn.samples.y, learn.samples.block)
     distinct = {candidate.name: candidate for group in groups.values() for candidate in group}
     validation = {name: validated(learn, fold, candidate, turns) for name, candidate in distinct.items()}
