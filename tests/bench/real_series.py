@@ -90,7 +90,7 @@ def on_formosat(scale: Scale) -> None:
     # 149 steps of a recurrent network take too long for what 260 samples can teach it
     convolutions = [family for family in scale.families if family in BY_STEP]
     ours = [*_candidates(convolutions), *_candidates(scale.families, ", 5th steps", 5)]
-    ours += [_mixed(one) for one in ours if one.name == "tempcnn, 5th steps"]
+    ours += [_mixed(one) for one in ours if one.options.family == "tempcnn"]
     groups = {**_groups(ours, forests), "forest as noted": [forests[-1]]}
     outcome = contest(given, test, groups, scale.seeds, scale.turns)
     print(f"Formosat-2: {(~test).sum()} samples to learn from, {test.sum()} to judge on")
