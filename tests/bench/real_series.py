@@ -10,7 +10,7 @@ How a model is chosen: ``real_protocol``; what the series are: ``real_sets``.
 
 The rival is a forest of 500 trees, its input chosen as ours is. Intervals: 95 %, blocks of the test resampled
 (polygons; blocks of 1.4 km), all seeds together; differences are paired by block. Where the data is absent that is said
-and nothing is done. ``default`` takes a quarter of an hour of one core, ``full`` (all families, 100 draws) a night.
+and nothing is done. ``default`` takes ten minutes of one core, ``full`` (all families, 100 draws) a long night.
 """
 
 from __future__ import annotations
