@@ -54,8 +54,13 @@ def prepare(
         entries = parent.classes(entries)
     used, y = class_indices(samples.y, entries)
     split, rows, torn = deal(samples, used, y, options)
+<<<<<<< HEAD
     scaling = _scaling_of(parent.card) if parent else _scaling(samples, used[rows["train"]], recipe)
     parts = {name: part_of(samples, used[own], y[own], scaling) for name, own in rows.items()}
+=======
+    scaling = _scaling_of(parent.card) if parent else percentiles(samples, used[rows["train"]], recipe)
+    parts = {name: _part(samples, used[own], y[own], scaling) for name, own in rows.items()}
+>>>>>>> h-real
     dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": torn}
     rows, free = {name: used[own] for name, own in rows.items()}, _unlabelled(samples, split, used, options)
     return Prepared(entries, left_out, scaling, rows, parts, dealt, free)
@@ -164,7 +169,7 @@ def part_of(samples: Samples, rows: NDArray[np.intp], y: NDArray[np.int64], scal
     return Part(x, y, later)
 
 
-def _scaling(samples: Samples, rows: NDArray[np.intp], recipe: Recipe) -> Scaling:
+def percentiles(samples: Samples, rows: NDArray[np.intp], recipe: Recipe) -> Scaling:
     """1st and 99th percentile and median of each feature over the training part, its later steps with it: scaled by
     the early ones alone, a forecast of the summer would be cut off at the height of spring. Of squares, their middle.
     """

@@ -1,0 +1,110 @@
+"""The two labelled sets of real series that ``real_series`` judges models on, read as samples.
+
+They lie beside the repository under ``../shared/data``, each with the source and licence in its SOURCE.txt, and are not
+part of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import rasterio
+from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio.transform import rowcol
+
+from engine.models.card import Recipe
+from engine.types import Samples
+from kernels.indices import gcvi, ndvi
+from kernels.smooth import fill_linear
+
+DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+BLOCK_PX = 6
+"""Side of a block of Mato Grosso, 1,390 m: 30 blocks hold samples. Fields are up to ten pixels long, so that a block's
+edge still cuts some; with 8 pixels forest would lie in four blocks, too few for five folds."""
+_MODIS = {"blue": "blue", "red": "red", "nir": "nir", "mir": "swir1", "ndvi": "ndvi", "evi": "evi"}
+"""File -> feature. MODIS' middle infrared is at 2.1 um and stands in the place of swir1 (1.6 um), for recipes know no
+other; no model made here is kept."""
+_STEPS, _STEP_DAYS, _SEASON = 23, 16, 365 + 16
+"""Of MOD13Q1: composites and their days; days in which those of a season are acquired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Labelled series. Codes in ``samples.y`` are class indices, the position of the class in ``names``."""
+
+    samples: Samples
+    recipe: Recipe
+    names: tuple[str, ...]
+
+    def of(self, rows: NDArray) -> Given:
+        """These rows alone: (m,) indices or (n,) bool."""
+        held = {name: getattr(self.samples, name)[rows] for name in ("x", "y", "block", "row", "col")}
+        return replace(self, samples=Samples(**held))
+
+
+def formosat(folder: Path = DATA / "formosat-series") -> tuple[Given, NDArray[np.bool_]]:
+    """260 training and 260 test pixels of 13 classes, block = polygon; and (n,) bool, which are given as the test.
+
+    149 steps of nir, red, green (the digital numbers of the files) and their ndvi and gcvi. The axis is regular: the
+    files hold series interpolated linearly in time already (62 % of the second differences are 0, and bends lie at the
+    same steps in every pixel), so steps are taken as equally long. How long is not said with them; the recipe's two
+    days are a guess that nothing here depends on.
+    """
+    parts = [np.loadtxt(folder / f"{name}_dataset.csv", delimiter=",", ndmin=2) for name in ("train", "test")]
+    table = np.concatenate(parts)
+    x = table[:, 2:].reshape(len(table), -1, 3).astype(np.float32)
+    nir, red, green = np.ascontiguousarray(x.transpose(2, 0, 1))
+    x = np.concatenate([x, ndvi(nir, red)[..., None], gcvi(nir, green)[..., None]], axis=2)
+    nowhere = np.zeros(len(x), np.int32)
+    samples = Samples(x, table[:, 0].astype(np.int32), table[:, 1].astype(np.int64), nowhere, nowhere)
+    recipe = Recipe(features=("nir", "red", "green", "ndvi", "gcvi"), steps=x.shape[1], step_days=2)
+    names = tuple(pd.read_csv(folder / "class_map.txt")["class"])
+    return Given(samples, recipe, names), np.repeat([False, True], [len(part) for part in parts])
+
+
+def matogrosso(folder: Path = DATA / "matogrosso-modis") -> tuple[Given, NDArray[np.int64]]:
+    """603 samples of five classes, one pixel and season (September to August) each; and (n,) the season's first year.
+
+    23 steps of 16 days of the bands and indices of MOD13Q1. Each value stands at the day on which it was acquired; in
+    between is interpolated linearly in time, by the sample's own season alone, and read every 16 days.
+    """
+    table = pd.read_csv(folder / "samples.csv", parse_dates=["from"])
+    timeline = pd.DatetimeIndex((folder / "timeline").read_text().split())
+    year = table["from"].dt.year.to_numpy()
+    row, col, doy = _pixels(folder, table)
+    first, days = (np.asarray(a)[:, None] for a in (timeline.day_of_year, np.where(timeline.is_leap_year, 366, 365)))
+    delay = (doy[:, row, col] - first) % days  # the last composite of a year reaches into the next
+    since = ((timeline.to_numpy()[:, None] - table["from"].to_numpy()) / np.timedelta64(1, "D") + delay).astype(int)
+    own = (timeline.year - (timeline.month < 9)).to_numpy()[:, None] == year
+    x = np.stack([_series(folder / f"{name}.tif", (row, col), since, own) for name in _MODIS], axis=2)
+    names, y = np.unique(table["label"], return_inverse=True)
+    block = (row // BLOCK_PX) * 1000 + col // BLOCK_PX
+    samples = Samples(x, y.astype(np.int32), block.astype(np.int64), row.astype(np.int32), col.astype(np.int32))
+    recipe = Recipe(features=tuple(_MODIS.values()), steps=_STEPS, step_days=_STEP_DAYS, season_start="09-01")
+    return Given(samples, recipe, tuple(names)), year
+
+
+def _pixels(folder: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of each sample, and the day of year of every value (t, y, x)."""
+    with rasterio.open(folder / "doy.tif") as raster:
+        to_grid = Transformer.from_crs("EPSG:4326", raster.crs.to_wkt(), always_xy=True)
+        x, y = to_grid.transform(table["longitude"].to_numpy(), table["latitude"].to_numpy())
+        row, col = (np.asarray(place, np.int64) for place in rowcol(raster.transform, x, y))
+        return row, col, raster.read().astype(np.int64)
+
+
+def _series(
+    path: Path, place: tuple[NDArray, NDArray], since: NDArray[np.int64], own: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """(n, steps) float32 of one raster. since: (t, n) days from the season's start; own: (t, n) in the season."""
+    with rasterio.open(path) as raster:
+        values = raster.read()[:, place[0], place[1]]
+        values = np.where(values == raster.nodata, np.nan, values)
+    daily = np.full((_SEASON, len(place[0])), np.nan, np.float32)
+    step, sample = np.nonzero(own & ~np.isnan(values))
+    daily[since[step, sample], sample] = values[step, sample]
+    return np.ascontiguousarray(fill_linear(daily)[_STEP_DAYS - 4 :: _STEP_DAYS][:_STEPS].T)
