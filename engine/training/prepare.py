@@ -54,13 +54,8 @@ def prepare(
         entries = parent.classes(entries)
     used, y = class_indices(samples.y, entries)
     split, rows, torn = deal(samples, used, y, options)
-<<<<<<< HEAD
-    scaling = _scaling_of(parent.card) if parent else _scaling(samples, used[rows["train"]], recipe)
-    parts = {name: part_of(samples, used[own], y[own], scaling) for name, own in rows.items()}
-=======
     scaling = _scaling_of(parent.card) if parent else percentiles(samples, used[rows["train"]], recipe)
-    parts = {name: _part(samples, used[own], y[own], scaling) for name, own in rows.items()}
->>>>>>> h-real
+    parts = {name: part_of(samples, used[own], y[own], scaling) for name, own in rows.items()}
     dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": torn}
     rows, free = {name: used[own] for name, own in rows.items()}, _unlabelled(samples, split, used, options)
     return Prepared(entries, left_out, scaling, rows, parts, dealt, free)
