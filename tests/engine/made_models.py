@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.ensemble import RandomForestClassifier
 
-from engine.models import Card, ClassEntry, Domain, Recipe
+from engine.models import Card, ClassEntry, Classifier, Domain, Recipe
 from engine.models import forest as forests
 from engine.models import series as networks
 from engine.training import TrainOptions
@@ -94,6 +94,27 @@ def made_pixels(n: int, steps: int = 34, features: int = 13, seed: int = 0) -> n
     x = rng.uniform(-0.2, 1.2, (n, steps, features)).astype(np.float32)
     x[rng.random(n) < 0.1, :, 0] = np.nan
     return x
+
+
+def rows_that_stand_alone(classifier: Classifier, x: np.ndarray) -> np.ndarray:
+    """The probabilities of ``x`` (128, t, f), asserted to be the same bits whatever a row's place, company and the
+    number of threads, and to be had of one row and of none."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = classifier.predict(x)
+        others = made_pixels(*x.shape, seed=1)
+        others[3:20] = x[50:67]
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            order = np.random.default_rng(threads).permutation(len(x))
+            np.testing.assert_array_equal(classifier.predict(x[order]), expected[order])
+            np.testing.assert_array_equal(classifier.predict(others)[3:20], expected[50:67])
+    finally:
+        torch.set_num_threads(before)
+    classes = len(classifier.card.classes)
+    assert classifier.predict(x[:1]).shape == (1, classes) and classifier.predict(x[:0]).shape == (0, classes)
+    return expected
 
 
 def made_samples(n: int = 1200, steps: int = 12, classes: int = 3, blocks: int = 15, noise: float = 0.15) -> Samples:

@@ -27,7 +27,15 @@ from engine.store import checksum, encode_layer, prepare
 from engine.train import TrainRequest, collect, later_steps
 from engine.training import TrainOptions, fit, training_key
 from engine.types import Layer, Window
-from tests.engine.made_models import DOMAIN, MADE_CLASSES, MADE_RECIPE, made_card, made_pixels, made_samples
+from tests.engine.made_models import (
+    DOMAIN,
+    MADE_CLASSES,
+    MADE_RECIPE,
+    made_card,
+    made_pixels,
+    made_samples,
+    rows_that_stand_alone,
+)
 from tests.engine.made_scenes import made_axis, made_grid, write_raster
 
 STEPS, FEATURES, CLASSES, LATER = 6, 3, 4, 5
@@ -130,20 +138,7 @@ def test_without_steps_to_predict_it_is_the_1d_cnn_alone() -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_row_depends_on_itself_alone_to_the_bit(variant: Variant) -> None:
     classifier, x = made_classifier(variant), made_pixels(128, STEPS, FEATURES)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        expected = classifier.predict(x)
-        others = made_pixels(128, STEPS, FEATURES, seed=1)
-        others[3:20] = x[50:67]
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            order = np.random.default_rng(threads).permutation(len(x))
-            np.testing.assert_array_equal(classifier.predict(x[order]), expected[order])
-            np.testing.assert_array_equal(classifier.predict(others)[3:20], expected[50:67])
-    finally:
-        torch.set_num_threads(before)
-    assert classifier.predict(x[:1]).shape == (1, CLASSES) and classifier.predict(x[:0]).shape == (0, CLASSES)
+    expected = rows_that_stand_alone(classifier, x)
     assert not np.allclose(expected, classifier.predict(x[:, ::-1]), atol=1e-6)
 
 

@@ -12,7 +12,14 @@ from engine.errors import InputError
 from engine.models import Classifier, open_model
 from engine.models.series import NETWORKS, parameter_count, to_bytes
 from engine.training import TrainOptions, fit
-from tests.engine.made_models import MADE_CLASSES, MADE_RECIPE, made_card, made_pixels, made_samples
+from tests.engine.made_models import (
+    MADE_CLASSES,
+    MADE_RECIPE,
+    made_card,
+    made_pixels,
+    made_samples,
+    rows_that_stand_alone,
+)
 
 LIGHT = ("tempcnn", "cnn1d", "agrispec")
 HEAVY = ("dcm", "transformer")
@@ -46,20 +53,7 @@ def made_classifier(family: str) -> Classifier:
 @pytest.mark.parametrize("family", NETWORKS)
 def test_a_row_depends_on_itself_alone_to_the_bit(family: str) -> None:
     classifier, x = made_classifier(family), made_pixels(128, STEPS, FEATURES)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        expected = classifier.predict(x)
-        others = made_pixels(128, STEPS, FEATURES, seed=1)
-        others[3:20] = x[50:67]
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            order = np.random.default_rng(threads).permutation(len(x))
-            np.testing.assert_array_equal(classifier.predict(x[order]), expected[order])
-            np.testing.assert_array_equal(classifier.predict(others)[3:20], expected[50:67])
-    finally:
-        torch.set_num_threads(before)
-    assert classifier.predict(x[:1]).shape == (1, CLASSES) and classifier.predict(x[:0]).shape == (0, CLASSES)
+    rows_that_stand_alone(classifier, x)
 
 
 @pytest.mark.parametrize("family", NETWORKS)
