@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from kernels import composite, indices, polarimetry, scaling, smooth, speckle, stacked, zonal, zonal_median
+from kernels import composite, indices, pixels, polarimetry, scaling, smooth, speckle, stacked, zonal, zonal_median
 
 
 def warm_up(parts: Iterable[str] | None = None) -> None:
@@ -61,6 +61,8 @@ def _warm_features() -> None:
     indices.evi(band, band, band)
     for index in (indices.ndvi, indices.lswi, indices.gcvi, indices.rvi):
         index(band, band)
+    one = np.ones(2, np.float32)
+    pixels.rescale(pixels.gather(band, np.zeros(1, np.int64))[..., None], one, one, one)
 
 
 def _warm_stacked() -> None:

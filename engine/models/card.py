@@ -204,18 +204,13 @@ def scale(
     x: NDArray[np.float32], lower: tuple[float, ...], upper: tuple[float, ...], fill: tuple[float, ...]
 ) -> NDArray[np.float32]:
     """The arithmetic of ``normalise``, for training, where the card does not exist yet."""
-    square = (1,) * (x.ndim - 3)
-    low = np.asarray(lower, np.float32).reshape(-1, *square)
-    factor = np.float32(1) / (np.asarray(upper, np.float32).reshape(-1, *square) - low)
-    out = np.empty(x.shape, np.float32)
-    np.subtract(x, low, out=out)
-    np.multiply(out, factor, out=out)
-    np.clip(out, 0, 1, out=out)
-    missing = np.isnan(out)
-    if missing.any():
-        stand_in = np.clip((np.asarray(fill, np.float32).reshape(-1, *square) - low) * factor, 0, 1)
-        np.copyto(out, stand_in, where=missing)
-    return out
+    from kernels.pixels import rescale  # brings Numba along
+
+    low = np.asarray(lower, np.float32)
+    factor = np.float32(1) / (np.asarray(upper, np.float32) - low)
+    stand_in = np.clip((np.asarray(fill, np.float32) - low) * factor, 0, 1)
+    rows, features = math.prod(x.shape[:2]), x.shape[2]
+    return rescale(x.reshape(rows, features, math.prod(x.shape[3:])), low, factor, stand_in).reshape(x.shape)
 
 
 def probabilities(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:

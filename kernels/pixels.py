@@ -1,0 +1,90 @@
+"""Pixels taken out of a block of features, one after the other, and rescaled as a model wants them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.arrays import contiguous, destination, refuse_overlap
+from kernels.jit import jit
+
+_RUN = 16
+"""Pixels gathered at once: as many float32 as a cache line holds, where they lie side by side."""
+_ZERO, _ONE = np.float32(0), np.float32(1)
+
+
+def gather(
+    planes: NDArray[np.float32], at: NDArray[np.int64], out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """All values of some pixels, pixel by pixel: the planes' columns ``at`` as rows.
+
+    planes: (k, p) float32, any unit: a plane for each step and feature, a column for each pixel. at: (n,) int64, 0 <= at
+    < p. out: (n, k) float32, C-contiguous, not overlapping ``planes``. Returns (n, k) float32, bit for bit as given.
+    Raises ValueError on another dtype or shape, an index outside, or an out that overlaps.
+    """
+    planes, at = contiguous("planes", planes, np.float32, (None, None)), contiguous("at", at, np.int64, (None,))
+    if len(at) and not (at.min() >= 0 and at.max() < planes.shape[1]):
+        raise ValueError(f"at holds {at.min()} to {at.max()}, expected 0 to {planes.shape[1] - 1}")
+    out = destination(out, (len(at), len(planes)), np.float32)
+    refuse_overlap(out, planes)
+    _gather(planes, at, out)
+    return out
+
+
+def rescale(
+    values: NDArray[np.float32],
+    lower: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    stand_in: NDArray[np.float32],
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """(value - lower) * factor of each feature, held within 0 to 1; ``stand_in`` where a value is missing.
+
+    values: (m, f, r) float32, the feature's unit, NaN = no data. lower: (f,) float32, same unit. factor: (f,) float32,
+    one over that unit. stand_in: (f,) float32, rescaled already. out: (m, f, r) float32, C-contiguous, or the input
+    itself. Returns (m, f, r) float32, no NaN but where factor or stand_in is one. ValueError on another dtype or shape.
+    """
+    values = contiguous("values", values, np.float32, (None, None, None))
+    by_feature = [
+        contiguous(name, array, np.float32, (values.shape[1],))
+        for name, array in (("lower", lower), ("factor", factor), ("stand_in", stand_in))
+    ]
+    out = destination(out, values.shape, np.float32, values)
+    _rescale(values, *by_feature, out)
+    return out
+
+
+@jit
+def _gather(planes: NDArray[np.float32], at: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    n, k = out.shape
+    for first in range(0, n, _RUN):
+        for j in range(k):
+            plane = planes[j]
+            for i in range(first, min(first + _RUN, n)):
+                out[i, j] = plane[at[i]]
+
+
+@jit
+def _rescale(
+    values: NDArray[np.float32],
+    lower: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    stand_in: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    m, f, r = values.shape
+    for i in range(m):
+        if r == 1:  # the innermost loop must be a long one
+            for j in range(f):
+                out[i, j, 0] = _held((values[i, j, 0] - lower[j]) * factor[j], stand_in[j])
+        else:
+            for j in range(f):
+                low, by, instead = lower[j], factor[j], stand_in[j]
+                for k in range(r):
+                    out[i, j, k] = _held((values[i, j, k] - low) * by, instead)
+
+
+@jit
+def _held(value: np.float32, stand_in: np.float32) -> np.float32:
+    inside = min(max(value, _ZERO), _ONE)
+    return stand_in if value != value else inside
