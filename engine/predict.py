@@ -19,7 +19,6 @@ from engine.errors import MicroBatchTooLarge
 from engine.models.card import Card
 from engine.models.package import Classifier
 from engine.types import PORTION_BYTES, FeatureBlock
-from kernels.pixels import gather
 
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a memory")
 """How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
@@ -64,6 +63,8 @@ def cut(features: FeatureBlock, rows: Rows, cols: Rows, halo: int = 0) -> NDArra
     (n, t, f) float32, or with a halo (n, t, f, s, s) with the square of side s = 2 halo + 1 around each.
     """
     if not halo:
+        from kernels.pixels import gather  # brings Numba along
+
         steps, names, height, width = features.x.shape
         planes = features.x.reshape(steps * names, height * width)
         return gather(planes, rows * width + cols).reshape(len(rows), steps, names)

@@ -18,8 +18,8 @@ def gather(
 ) -> NDArray[np.float32]:
     """All values of some pixels, pixel by pixel: the planes' columns ``at`` as rows.
 
-    planes: (k, p) float32, any unit: a plane for each step and feature, a column for each pixel. at: (n,) int64, 0 <= at
-    < p. out: (n, k) float32, C-contiguous, not overlapping ``planes``. Returns (n, k) float32, bit for bit as given.
+    planes: (k, p) float32, any unit: a plane for each step and feature, a column for each pixel. at: (n,) int64, 0 to
+    p - 1. out: (n, k) float32, C-contiguous, not overlapping ``planes``. Returns (n, k) float32, bit for bit as given.
     Raises ValueError on another dtype or shape, an index outside, or an out that overlaps.
     """
     planes, at = contiguous("planes", planes, np.float32, (None, None)), contiguous("at", at, np.int64, (None,))
@@ -45,12 +45,11 @@ def rescale(
     itself. Returns (m, f, r) float32, no NaN but where factor or stand_in is one. ValueError on another dtype or shape.
     """
     values = contiguous("values", values, np.float32, (None, None, None))
-    by_feature = [
-        contiguous(name, array, np.float32, (values.shape[1],))
-        for name, array in (("lower", lower), ("factor", factor), ("stand_in", stand_in))
-    ]
+    each = (values.shape[1],)
+    lower, factor = contiguous("lower", lower, np.float32, each), contiguous("factor", factor, np.float32, each)
+    stand_in = contiguous("stand_in", stand_in, np.float32, each)
     out = destination(out, values.shape, np.float32, values)
-    _rescale(values, *by_feature, out)
+    _rescale(values, lower, factor, stand_in, out)
     return out
 
 

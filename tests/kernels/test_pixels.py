@@ -51,7 +51,7 @@ def test_another_dtype_shape_place_or_a_shared_out_is_refused() -> None:
     for wrong in (-1, 5):
         with pytest.raises(ValueError, match="expected 0 to 4"):
             gather(planes, np.array([0, wrong]))
-    with pytest.raises(ValueError, match="overlap|shares memory"):
+    with pytest.raises(ValueError, match="shares memory"):
         gather(planes, np.array([0, 1, 2]), out=planes.reshape(-1)[:9].reshape(3, 3))
     with pytest.raises(ValueError, match="factor has shape"):
         rescale(planes[:, :, None].reshape(5, 3, 1), one, one[:2], one)
