@@ -40,7 +40,9 @@ CLASSES = 9
 VARIANTS = 4
 """So many different tiles are made and repeated over the area."""
 SEASON = (date(2021, 1, 1), date(2021, 12, 27))
-Family = Literal["tempcnn", "trivial"]
+FORECAST_FROM = date(2021, 7, 8)
+"""For clec: what is known of the season, 19 of its 36 steps."""
+Family = Literal["tempcnn", "cnn1d", "agrispec", "dcm", "transformer", "clec", "trivial"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,13 @@ class MadeRun:
 def make_run(root: str, tiles: int, px: int, family: Family, folder: Path, workers: int) -> MadeRun:
     """A square of ``tiles`` tiles (rounded down to a square number) of ``px`` pixels, below the uri ``root``.
 
-    ``tempcnn``: all 13 features and a network with random weights; ``trivial``: NDVI and one tree with one question,
-    so that next to nothing but the platform is left.
+    A network: all 13 features and random weights; ``trivial``: NDVI and one tree with one question, so that next to
+    nothing but the platform is left.
     """
-    features = tuple(f for f in FEATURE_BANDS if f not in C2_BANDS) if family == "tempcnn" else ("ndvi",)
+    features = ("ndvi",) if family == "trivial" else tuple(f for f in FEATURE_BANDS if f not in C2_BANDS)
     spec = _spec(root, _area(folder, math.isqrt(tiles) * px * 10), px, features, workers)
+    if family == "clec":
+        spec = spec.model_copy(update={"season": spec.season.model_copy(update={"as_of": FORECAST_FROM})})
     layers = spec.recipe().layers
     items = _items(spec, layers)
     plan = make_plan(read_area(spec.area), spec.season, spec.grid, spec.cube, items=items)
@@ -168,20 +172,22 @@ def _layers(layout: CubeLayout, side: int, seed: int) -> Iterator[tuple[str, Lay
 
 def write_made_model(spec: Spec, family: Family) -> None:
     """A model of nine classes for the spec's recipe, with random weights, at the spec's place."""
-    recipe = spec.recipe()
-    weights, parameters = _network(recipe) if family == "tempcnn" else _stump(recipe)
+    recipe, trivial = spec.recipe(), family == "trivial"
+    later = STEPS - recipe.steps if family == "clec" else 0
+    weights, parameters = _stump(recipe) if trivial else _network(family, recipe, later)
     count = len(recipe.features)
     card = Card(
         name="made-model",
-        family="tempcnn" if family == "tempcnn" else "forest",
+        family="forest" if family == "trivial" else family,
         recipe=recipe,
         classes=tuple(ClassEntry(code=1000 + i, name=f"crop {i}", colour=f"#00{20 * i:02x}40") for i in range(CLASSES)),
         lower=tuple(280.0 if name == "lst" else 0.0 for name in recipe.features),
         upper=tuple(300.0 if name == "lst" else 1.0 for name in recipe.features),
         fill=(0.3,) * count,
-        weights="model.safetensors" if family == "tempcnn" else "model.skops",
+        weights="model.skops" if trivial else "model.safetensors",
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         weights_bytes=len(weights),
+        later_steps=later,
         parameters=parameters,
     )
     box = shapely.geometry.mapping(read_area(spec.area))
@@ -189,15 +195,16 @@ def write_made_model(spec: Spec, family: Family) -> None:
     write_model(card, weights, spec.model.uri, Domain(geometry=box, start=start, end=end))
 
 
-def _network(recipe: Recipe) -> tuple[bytes, int]:
+def _network(family: Family, recipe: Recipe, later: int) -> tuple[bytes, int]:
     import torch
 
     torch.manual_seed(5)
-    network = networks.TempCNN(recipe.steps, len(recipe.features), CLASSES)
-    with torch.no_grad():  # so that every class wins somewhere
-        network.eval().out.weight.mul_(40)
-        ramp = torch.linspace(0, 1, 200 * recipe.steps * len(recipe.features))
-        network.out.bias.sub_(network(ramp.view(200, recipe.steps, -1)).mean(0))
+    network = networks.build(family, networks.Shape(recipe.steps, len(recipe.features), CLASSES, later_steps=later))
+    if isinstance(network, networks.TempCNN):
+        with torch.no_grad():  # so that every class wins somewhere
+            network.eval().out.weight.mul_(40)
+            ramp = torch.linspace(0, 1, 200 * recipe.steps * len(recipe.features))
+            network.out.bias.sub_(network(ramp.view(200, recipe.steps, -1)).mean(0))
     return networks.to_bytes(network), networks.parameter_count(network)
 
 
