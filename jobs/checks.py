@@ -23,6 +23,7 @@ from engine.models.card import Family
 from engine.objects import Objects, absolute
 from engine.plan import Plan, refuse_too_large
 from engine.samples import LabelOptions, is_raster, read_legend
+from engine.steps import usable_steps
 from engine.store import refuse_other_cube
 from engine.training import refuse_unlike
 from engine.training.blocks import FOLDS
@@ -85,8 +86,9 @@ def model_needs(spec: Spec) -> tuple[Recipe, Family, int]:
 
 
 def checked_card(spec: Spec) -> Card:
-    """The model's card; InputError where the spec's inputs or season cannot give what it needs."""
-    card = read_card(spec.model.uri)
+    """The model's card, cut to the season's steps where it takes several numbers of them; InputError where the spec's
+    inputs or season cannot give what it needs."""
+    card = _card_at(spec)
     recipe, mine = card.recipe, spec.recipe()
     lacking = set(recipe.layers) - set(spec.inputs.sources())
     if lacking:
@@ -105,6 +107,23 @@ def checked_card(spec: Spec) -> Card:
                 "another model.uri, and one is trained for this season",
             )
     return card
+
+
+def _card_at(spec: Spec) -> Card:
+    """The model's card at the season's steps; SpecError for a cut-off outside the range of a model that has one."""
+    card, steps = read_card(spec.model.uri), usable_steps(spec.season)
+    if card.from_step is None:
+        return card
+    if steps not in card.takes:
+        first, last = card.takes[0], card.takes[-1]
+        raise SpecError(
+            f"{spec.season.as_of or 'not given'}, which leaves {steps} of the season's {spec.steps()} steps",
+            expected=f"{first} to {last} steps, to {card.cut_offs[0]} up to {card.cut_offs[-1]}, as the model "
+            f"{spec.model.uri} takes",
+            place="season.as_of",
+            remedy="a day within that range, or a model of another from_step",
+        )
+    return card.cut(steps)
 
 
 def _check_parent(spec: Spec) -> None:
