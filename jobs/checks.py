@@ -88,7 +88,7 @@ def model_needs(spec: Spec) -> tuple[Recipe, Family, int]:
 def checked_card(spec: Spec) -> Card:
     """The model's card, cut to the season's steps where it takes several numbers of them; InputError where the spec's
     inputs or season cannot give what it needs."""
-    card = _card_at(spec)
+    card = read_card(spec.model.uri)
     recipe, mine = card.recipe, spec.recipe()
     lacking = set(recipe.layers) - set(spec.inputs.sources())
     if lacking:
@@ -98,7 +98,7 @@ def checked_card(spec: Spec) -> Card:
             place=spec.model.uri,
             remedy="add the input, or use a model without it",
         )
-    for name in ("steps", "step_days", "season_start"):
+    for name in ("step_days", "season_start", *(["steps"] if card.from_step is None else [])):
         if getattr(recipe, name) != getattr(mine, name):
             raise InputError(
                 f"the model was made for {name} {getattr(recipe, name)}, the season gives {getattr(mine, name)}",
@@ -106,14 +106,12 @@ def checked_card(spec: Spec) -> Card:
                 remedy="give season.start, end, step_days and season.as_of as the model was trained for, or labels and "
                 "another model.uri, and one is trained for this season",
             )
-    return card
+    return card if card.from_step is None else _cut(card, spec)
 
 
-def _card_at(spec: Spec) -> Card:
-    """The model's card at the season's steps; SpecError for a cut-off outside the range of a model that has one."""
-    card, steps = read_card(spec.model.uri), usable_steps(spec.season)
-    if card.from_step is None:
-        return card
+def _cut(card: Card, spec: Spec) -> Card:
+    """The card at the season's steps; SpecError for a cut-off outside the model's range."""
+    steps = usable_steps(spec.season)
     if steps not in card.takes:
         first, last = card.takes[0], card.takes[-1]
         raise SpecError(
@@ -150,6 +148,13 @@ def _check_season(spec: Spec) -> None:
             expected=f"a day not after {today}",
             place="season.start",
             remedy="map a season that has begun: nothing has been observed of this one",
+        )
+    if spec.labels is not None and spec.model.train.cascade.cutoff == "random" and spec.season.end > today:
+        raise SpecError(
+            f"{spec.season.end} has not come",
+            expected=f"a day not after {today}: model.train.cascade.cutoff: random trains on a season that is over",
+            place="season.end",
+            remedy="train on an earlier season; then map this one with that model, season.as_of and no labels",
         )
 
 

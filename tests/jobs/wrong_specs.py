@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,13 @@ def area_of(folder: Path, **frame: Any) -> Change:
     return {"area": {"file": str(folder / "area.gpkg")}}
 
 
+def under_way(folder: Path, data: Path) -> Change:
+    """A season of which half is still to come, for a model of random cut-offs."""
+    today, half = datetime.now(UTC).date(), timedelta(days=150)
+    cascade = {"family": "clec", "cascade": {"cutoff": "random", "from_step": 9}}
+    return {"season.start": str(today - half), "season.end": str(today + half), "model.train": cascade}
+
+
 def parcels(folder: Path, codes: list[Any], crs: str | None = "EPSG:4326", column: str = "crop_code") -> Change:
     """Labels as polygons with these codes, all over the area."""
     shapes = [shapely.box(*BOX)] * len(codes)
@@ -190,6 +198,7 @@ PLACED = [
     Wrong("season without scenes", {"season.start": "2020-01-01", "season.end": "2020-12-01"}, ("inputs.optical", "nothing found", "2020-01-01", "season")),
     Wrong("season to come", {"season.start": "2198-01-01", "season.end": "2198-12-01"}, ("season.start", "2198-01-01", "future")),
     Wrong("collection of another name", {"inputs.radar.collection": "sentinel-1-rtc"}, ("inputs.radar", "sentinel-1-rtc", "collection sentinel-1-rtc: 0")),
+    Wrong("random cut-offs of a season under way", under_way, ("season.end", "has not come", "an earlier season")),
     Wrong("no scene so clear", {"season.start": "2018-01-11", "season.end": "2018-01-15"}, ("inputs.optical", "at most 90 % cloud: 0", "max_cloud")),
     Wrong("catalogue not found", {"inputs.optical.catalog": "no/items.ndjson"}, ("no/items.ndjson", "no such file", "catalogue's address")),
     Wrong("catalogue that nobody serves", lambda *_: {"inputs.optical.catalog": f"http://127.0.0.1:{free_port()}/stac"}, ("http://127.0.0.1", "cannot be reached", "check the address")),
