@@ -128,6 +128,9 @@ class Card(Options):
     from_step: Annotated[int, Field(ge=1)] | None = None
     """For family clec trained with cut-offs drawn at random: the fewest leading steps that it takes. It takes any
     number from these to ``steps`` + ``later_steps``, and predicts the rest. None: the recipe's steps alone."""
+    temperatures: tuple[tuple[int, Annotated[float, Field(gt=0)]], ...] = ()
+    """With ``from_step``: (steps, temperature) at the cut-offs it was calibrated at, in order; ``temperature`` is that
+    of ``steps``. What is known early is less sure, and by another factor."""
     mask_channel: bool = False
     """Whether its classifier is told which steps are predicted."""
     weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -171,8 +174,8 @@ class Card(Options):
     def cut(self, steps: int) -> Card:
         """The card of the same model where so many leading steps are known: it predicts the others.
 
-        Its accuracy is that of the last cut-off tested that knows no more. Raises InputError for steps it does not
-        take.
+        Its temperature and accuracy are those of the last cut-off calibrated and tested that knows no more. Raises
+        InputError for steps it does not take.
         """
         takes = self.takes
         if steps not in takes:
@@ -185,9 +188,12 @@ class Card(Options):
         if steps == self.recipe.steps:
             return self
         recipe = self.recipe.model_copy(update={"steps": steps})
-        tested = [row for row in self.training.get("cut_offs", ()) if row["steps"] <= steps]
-        training = {**self.training, "accuracy": tested[-1]} if tested else self.training
-        return self.model_copy(update={"recipe": recipe, "later_steps": takes[-1] - steps, "training": training})
+        own: dict[str, Any] = {"recipe": recipe, "later_steps": takes[-1] - steps}
+        if calibrated := [temperature for at, temperature in self.temperatures if at <= steps]:
+            own["temperature"] = calibrated[-1]
+        if tested := [row for row in self.training.get("cut_offs", ()) if row["steps"] <= steps]:
+            own["training"] = {**self.training, "accuracy": tested[-1]}
+        return self.model_copy(update=own)
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:

@@ -106,18 +106,21 @@ def fit(
 
 
 def _judged(card: Card, weights: bytes, ready: Prepared) -> tuple[Card, dict[str, Any]]:
-    """The card calibrated on validation, and how good the model then is on test: of one that takes several cut-offs
-    when it knows the whole season, and at each cut-off judged. One temperature serves them all."""
+    """The card calibrated on validation, and how good the model then is on test: one that takes several cut-offs at
+    each that is judged, the whole season last."""
     validation, test = ready.parts["validation"], ready.parts["test"]
-    logits = [_logits(card, weights, x) for x, _ in validation.judged()]
-    temperature = fit_temperature(np.concatenate(logits), np.tile(validation.y, len(logits)))
-    found = []
-    for x, _ in test.judged():
-        p = probabilities(_logits(card, weights, x), temperature)
-        at = {"steps": x.shape[1], "last_day": card.recipe.last_day(x.shape[1])} if test.seasons else {}
-        found.append({**at, **accuracy_report(p, test.y, ready.entries)})
-    told = {"accuracy": found[-1], **({"cut_offs": found} if test.seasons else {})}
-    return card.model_copy(update={"temperature": temperature}), told
+    temperatures, found = [], []
+    for (known, _), (x, _) in zip(validation.judged(), test.judged(), strict=True):
+        temperatures.append(fit_temperature(_logits(card, weights, known), validation.y))
+        p = probabilities(_logits(card, weights, x), temperatures[-1])
+        found.append(accuracy_report(p, test.y, ready.entries))
+    own: dict[str, Any] = {"temperature": temperatures[-1]}
+    if test.seasons is None:
+        return card.model_copy(update=own), {"accuracy": found[-1]}
+    steps = test.seasons.judged_at
+    own["temperatures"] = tuple(zip(steps, temperatures, strict=True))
+    found = [{"steps": n, "last_day": card.recipe.last_day(n), **row} for n, row in zip(steps, found, strict=True)]
+    return card.model_copy(update=own), {"accuracy": found[-1], "cut_offs": found}
 
 
 def _golden(card: Card, weights: bytes, samples: Samples, rows: NDArray[np.intp]) -> bytes:

@@ -167,6 +167,7 @@ def test_the_accuracy_at_a_cut_off_is_that_of_the_last_one_tested_that_knows_no_
     for steps, tested in ((5, 5), (6, 5), (7, 7), (9, 7), (11, 10)):
         at = card.cut(steps)
         assert (at.recipe.steps, at.later_steps, at.training["accuracy"]["steps"]) == (steps, 12 - steps, tested)
+        assert (tested, at.temperature) in card.temperatures and len({t for _, t in card.temperatures}) == 4
         assert at.takes == card.takes and at.cut(12).model_copy(update={"training": card.training}) == card
     x = made_seasons().x[:128, :9]
     assert rows_that_stand_alone(open_model(card.cut(9), fitted.weights), x).shape == (128, 3)
