@@ -50,8 +50,14 @@ class NeedsFeatures(Protocol):
 
 def layers_needed(features: Sequence[str]) -> tuple[str, ...]:
     """The cube layers behind these features, in a fixed order."""
-    bands = {band for name in features for band in FEATURE_BANDS[name]}
+    bands = set(bands_needed(features))
     return tuple(layer for layer, own in SENSOR_BANDS.items() if bands & set(own))
+
+
+def bands_needed(features: Sequence[str]) -> tuple[str, ...]:
+    """The bands behind these features, in the cube's order."""
+    bands = {band for name in features for band in FEATURE_BANDS[name]}
+    return tuple(band for own in SENSOR_BANDS.values() for band in own if band in bands)
 
 
 def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
@@ -67,12 +73,35 @@ def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
     for layer in wanted:
         held = block[layer]
         for index, band in enumerate(SENSOR_BANDS[layer]):
-            bands[band] = _filled(layer, held.values[: recipe.steps, index], recipe)
+            bands[band] = _filled(_decoded(layer, held.values[: recipe.steps, index]), recipe)
         seen[layer] = np.any(held.count[: recipe.steps] > 0, axis=0)
     x = np.stack([_feature(name, bands) for name in recipe.features], axis=1)
     asked = [seen["optical"]] if "optical" in seen else list(seen.values())
     valid: NDArray[np.bool_] = np.logical_and.reduce(asked, axis=0)
     return FeatureBlock(x, valid)
+
+
+def unfilled(block: CubeBlock, features: Sequence[str]) -> NDArray[np.float32]:
+    """The bands behind these features as they were observed: (t, b, y, x) float32, ``bands_needed``'s order, physical
+    units, NaN where nothing was observed. block: as in ``derive``; t is its shortest layer's."""
+    wanted = set(bands_needed(features))
+    steps = min(len(block[layer].values) for layer in layers_needed(features))
+    return np.stack([
+        _decoded(layer, block[layer].values[:steps, index])
+        for layer in layers_needed(features) for index, band in enumerate(SENSOR_BANDS[layer]) if band in wanted
+    ], axis=1)  # fmt: skip
+
+
+def derive_series(observed: NDArray[np.float32], recipe: NeedsFeatures) -> NDArray[np.float32]:
+    """What ``derive`` gives of single pixels, to the bit, from what was observed of them.
+
+    observed: (n, t, b) float32, pixels of ``unfilled``, with at least ``recipe.steps`` steps; later ones are not looked
+    at. Returns (n, t, f) float32, NaN where a series holds no observation at all.
+    """
+    names = bands_needed(recipe.features)
+    bands = {band: _filled(observed[:, : recipe.steps, i].T, recipe) for i, band in enumerate(names)}
+    x = np.stack([_feature(name, bands) for name in recipe.features], axis=1)
+    return np.ascontiguousarray(x.transpose(2, 0, 1))
 
 
 def hide(features: FeatureBlock, hidden: NDArray[np.bool_]) -> FeatureBlock:
@@ -88,23 +117,26 @@ def observations(block: CubeBlock, recipe: NeedsFeatures) -> NDArray[np.float32]
     return seen.sum(axis=0, dtype=np.float32)
 
 
-def _filled(layer: str, values: NDArray, recipe: NeedsFeatures) -> NDArray[np.float32]:
-    """(t, y, x) as stored -> (t, y, x) float32 physical, gaps filled along time, smoothed where the recipe says so.
+def _decoded(layer: str, values: NDArray) -> NDArray[np.float32]:
+    """(t, ...) as stored -> (t, ...) float32 physical, NaN where nothing was observed."""
+    if layer == "optical":
+        return decode_reflectance(values)
+    if layer == "thermal":
+        return decode_temperature(values)
+    return np.ascontiguousarray(values)
+
+
+def _filled(physical: NDArray[np.float32], recipe: NeedsFeatures) -> NDArray[np.float32]:
+    """(t, ...) float32 with gaps filled along time, smoothed where the recipe says so.
 
     A series of one observation cannot be smoothed: it is filled as the others would be.
     """
-    if layer == "optical":
-        physical = decode_reflectance(values)
-    elif layer == "thermal":
-        physical = decode_temperature(values)
-    else:
-        physical = np.ascontiguousarray(values)
-    series = physical.reshape(len(physical), -1)
+    series = np.ascontiguousarray(physical).reshape(len(physical), -1)
     filled = fill_linear(series, recipe.hold_ends)
     if recipe.fill == "whittaker":
         smooth = whittaker(series, recipe.smoothing)
         np.copyto(filled, smooth, where=~np.isnan(smooth))
-    return filled.reshape(values.shape)
+    return filled.reshape(physical.shape)
 
 
 def _feature(name: str, bands: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from engine.errors import InputError
-from engine.features import FEATURES_VERSION, derive, hide, layers_needed
+from engine.features import FEATURES_VERSION, derive, hide, layers_needed, unfilled
 from engine.ground import Ground, MaskOptions, mask_identity
 from engine.keys import shards_around
 from engine.ledger import Record
@@ -26,6 +26,7 @@ from engine.samples import MOST_PER_TILE, LabelOptions, Labels, draw, joined, le
 from engine.store import CubeLayout, decode_window
 from engine.training import Checkpoint, Hooks, Parent, Progress, TrainOptions, fit, refuse_unlike
 from engine.training.fit import TRAINING_VERSION
+from engine.training.seasons import whole_season
 from engine.types import CubeBlock, Layer, Samples, Tile, digest
 
 _MOST_BYTES = 2 << 30
@@ -137,7 +138,8 @@ def _samples_of(request: TrainRequest, tile: Tile, labels: Labels, ground: Groun
     core = tile.core.within(window)
     if not codes[core].any():
         return None
-    cube, forecasts = Objects(request.cube_uri), request.options.family == "clec"
+    random = request.options.cascade.from_step is not None
+    cube, forecasts = Objects(request.cube_uri), request.options.family == "clec" and not random
     layers = {
         name: decode_window(cube, request.layout, window, name, sums, None if forecasts else recipe.steps)
         for name in layers_needed(recipe.features)
@@ -159,6 +161,7 @@ def _samples_of(request: TrainRequest, tile: Tile, labels: Labels, ground: Groun
         col=(cols + tile.core.x0).astype(np.int32),
         near=_touched(codes, block, (rows, cols), labelled, halo),
         later=later_steps(layers, rows, cols, recipe) if forecasts else None,
+        observed=_observed(layers, rows, cols, recipe) if random else None,
     )
 
 
@@ -198,22 +201,18 @@ def _most_per_tile(request: TrainRequest) -> int:
 def later_steps(
     layers: CubeBlock, rows: NDArray[np.intp], cols: NDArray[np.intp], recipe: Recipe
 ) -> NDArray[np.float32]:
-    """The steps after the recipe's of these pixels (n,), (n, p, f) float32, physical units: what really followed.
+    """The steps after the recipe's of these pixels (n,), (n, p, f) float32, physical units: what really followed, as
+    ``whole_season`` says. layers: the tile's, with all steps of the season."""
+    return np.ascontiguousarray(whole_season(_observed(layers, rows, cols, recipe), recipe)[:, recipe.steps :])
 
-    layers: the tile's, with all steps of the season. Gaps are filled as the recipe says, from the whole season, since
-    these are targets and no input. But no value is held beyond a band's last observation, nor smoothed there: it would
-    teach that seasons end flat. There it is NaN, as it is where a band was never seen.
-    """
+
+def _observed(layers: CubeBlock, rows: NDArray[np.intp], cols: NDArray[np.intp], recipe: Recipe) -> NDArray[np.float32]:
+    """What was observed of these pixels (n,) at each step, as ``Samples.observed``."""
     chosen = {
         name: Layer(layer.values[:, :, rows, cols][:, :, None], layer.count[:, rows, cols][:, None])
         for name, layer in layers.items()
     }
-    season = {"steps": min(len(layer.values) for layer in chosen.values()), "hold_ends": False}
-    x = derive(chosen, recipe.model_copy(update=season)).x
-    if recipe.fill != "linear":
-        known = derive(chosen, recipe.model_copy(update={**season, "fill": "linear"})).x
-        np.copyto(x, np.nan, where=np.isnan(known))
-    return np.ascontiguousarray(x[recipe.steps :, :, 0].transpose(2, 0, 1))
+    return np.ascontiguousarray(unfilled(chosen, recipe.features)[:, :, 0].transpose(2, 0, 1))
 
 
 def outline(plan: Plan) -> dict[str, Any]:

@@ -272,8 +272,10 @@ class Samples:
     at neighbours. y: (n,) int32 label codes of the legend. block: (n,) int64, spatial block a sample lies in; blocks,
     never pixels, are dealt to train, validation and test. row, col: (n,) int32 grid pixel. near, with squares
     only: (n, m) int64, the blocks of labelled pixels that each touches, 0 = none. later, for forecasts only: (n, p, f)
-    float32, the steps after those of x, as in x but NaN after a band's last observation. For virtual labels unlabelled
-    pixels stand among them: y is 0, block that of their own place, near the blocks of all pixels that each touches.
+    float32, the steps after those of x, as in x but NaN after a band's last observation. observed, for cut-offs drawn
+    at random only: (n, t, b) float32, the bands behind x with their gaps (``engine.features.unfilled``). For virtual
+    labels unlabelled pixels stand among them: y is 0, block that of their own place, near the blocks of all pixels that
+    each touches.
     """
 
     x: NDArray[np.float32]
@@ -283,6 +285,7 @@ class Samples:
     col: NDArray[np.int32]
     near: NDArray[np.int64] | None = None
     later: NDArray[np.float32] | None = None
+    observed: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ class MapWork:
     parcels: ParcelOptions | None = None
     dealt_uri: str = ""
     """Where each tile's parcels lie, as they were dealt out."""
+    steps: int | None = None
+    """Leading steps of the season that are known; None: as the model's card says."""
 
     def open(self) -> Callable[[MapTask], Record]:
         """The model, loaded once, and the stores."""
@@ -104,7 +106,7 @@ class MapWork:
         from engine.predict import classify_at, probabilities
 
         device = usable_device(self.device)
-        model = load_model(self.model_uri, device)
+        model = load_model(self.model_uri, device, steps=self.steps)
         whittaker = ["whittaker"] if model.card.recipe.fill == "whittaker" else []
         warm_up(["features", *whittaker, *(["parcels"] if self.parcels else [])])
         output = Objects(self.output.uri)

@@ -14,7 +14,7 @@ from engine.assess.design import SMALLEST, allocate, sample_size
 from engine.errors import InputError
 from engine.judge import judge, judge_against, judge_over_dates, judges, plain
 from engine.ledger import Ledger, Record
-from engine.models import Card, Domain, load_model, model_digest
+from engine.models import Card, Domain, load_model, model_digest, read_card
 from engine.objects import Objects, absolute
 from engine.plan import Plan
 from engine.points import Estimate, Strata, draw, estimate, read_points, write_points
@@ -163,7 +163,8 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
 
 def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int, against: str | None) -> dict[str, Any]:
     by = judges(request, done.card, foreign=foreign)
-    classifier = load_model(done.spec.model.uri)
+    steps = done.card.recipe.steps
+    classifier = load_model(done.spec.model.uri, steps=steps)
     told = {
         "uri": request.labels.uri,
         "held_out_blocks_of_the_training": by.held_out,
@@ -171,7 +172,7 @@ def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int,
     }
     compared = {}
     if against:
-        other = load_model(absolute(against))
+        other = load_model(absolute(against), steps=steps if steps in read_card(absolute(against)).takes else None)
         name = {"uri": against, "name": other.card.name, "family": other.card.family}
         compared = {"against": name | judge_against(classifier, other, by)}
     timing = None if done.card.halo else judge_over_dates(classifier, request, by, dates)
@@ -238,7 +239,9 @@ def _strata(done: Finished) -> Strata:
 def _expected_users(done: Finished) -> tuple[NDArray[np.float64], str]:
     """User's accuracy to expect of each class, (k,), and whence it is known: the training's test blocks, or a guess."""
     data = Objects(absolute(done.spec.model.uri)).find("training.json")
-    rows = json.loads(data)["accuracy"]["classes"] if data else []
+    report = json.loads(data) if data else {"accuracy": {"classes": []}}
+    cut_off = [row for row in report.get("cut_offs", ()) if row["steps"] <= done.card.recipe.steps]
+    rows = (cut_off[-1] if cut_off else report["accuracy"])["classes"]
     known = {row["code"]: row["users_accuracy"] for row in rows}
     found = [known.get(entry.code) for entry in done.card.classes]
     whence = "the training's test blocks" if data else f"nowhere: {ASSUMED_USERS} is assumed"

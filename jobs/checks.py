@@ -23,6 +23,7 @@ from engine.models.card import Family
 from engine.objects import Objects, absolute
 from engine.plan import Plan, refuse_too_large
 from engine.samples import LabelOptions, is_raster, read_legend
+from engine.steps import usable_steps
 from engine.store import refuse_other_cube
 from engine.training import refuse_unlike
 from engine.training.blocks import FOLDS
@@ -85,7 +86,8 @@ def model_needs(spec: Spec) -> tuple[Recipe, Family, int]:
 
 
 def checked_card(spec: Spec) -> Card:
-    """The model's card; InputError where the spec's inputs or season cannot give what it needs."""
+    """The model's card, cut to the season's steps where it takes several numbers of them; InputError where the spec's
+    inputs or season cannot give what it needs."""
     card = read_card(spec.model.uri)
     recipe, mine = card.recipe, spec.recipe()
     lacking = set(recipe.layers) - set(spec.inputs.sources())
@@ -96,7 +98,7 @@ def checked_card(spec: Spec) -> Card:
             place=spec.model.uri,
             remedy="add the input, or use a model without it",
         )
-    for name in ("steps", "step_days", "season_start"):
+    for name in ("step_days", "season_start", *(["steps"] if card.from_step is None else [])):
         if getattr(recipe, name) != getattr(mine, name):
             raise InputError(
                 f"the model was made for {name} {getattr(recipe, name)}, the season gives {getattr(mine, name)}",
@@ -104,7 +106,22 @@ def checked_card(spec: Spec) -> Card:
                 remedy="give season.start, end, step_days and season.as_of as the model was trained for, or labels and "
                 "another model.uri, and one is trained for this season",
             )
-    return card
+    return card if card.from_step is None else _cut(card, spec)
+
+
+def _cut(card: Card, spec: Spec) -> Card:
+    """The card at the season's steps; SpecError for a cut-off outside the model's range."""
+    steps = usable_steps(spec.season)
+    if steps not in card.takes:
+        first, last = card.takes[0], card.takes[-1]
+        raise SpecError(
+            f"{spec.season.as_of or 'not given'}, which leaves {steps} of the season's {spec.steps()} steps",
+            expected=f"{first} to {last} steps, to {card.cut_offs[0]} up to {card.cut_offs[-1]}, as the model "
+            f"{spec.model.uri} takes",
+            place="season.as_of",
+            remedy="a day within that range, or a model of another from_step",
+        )
+    return card.cut(steps)
 
 
 def _check_parent(spec: Spec) -> None:
@@ -131,6 +148,13 @@ def _check_season(spec: Spec) -> None:
             expected=f"a day not after {today}",
             place="season.start",
             remedy="map a season that has begun: nothing has been observed of this one",
+        )
+    if spec.labels is not None and spec.model.train.cascade.cutoff == "random" and spec.season.end > today:
+        raise SpecError(
+            f"{spec.season.end} has not come",
+            expected=f"a day not after {today}: model.train.cascade.cutoff: random trains on a season that is over",
+            place="season.end",
+            remedy="train on an earlier season; then map this one with that model, season.as_of and no labels",
         )
 
 

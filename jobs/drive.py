@@ -165,7 +165,7 @@ class Drive:
             work = MapWork(
                 layout, spec.cube.uri, spec.model.uri, spec.output, self.plan.area.wkb, spec.mask, batch,
                 "cuda" if spec.compute.gpus_per_worker else "cpu",
-                spec.parcels, dealt_uri(spec),
+                spec.parcels, dealt_uri(spec), card.recipe.steps,
             )  # fmt: skip
             try:
                 self._stage("map", tasks, len(todo), work, ledger)

@@ -18,7 +18,7 @@ from rasterio.errors import RasterioError
 
 from engine.errors import TilthError
 from engine.ledger import Ledger, Record
-from engine.models import Card, model_digest, read_card
+from engine.models import Card, model_digest
 from engine.objects import Objects
 from engine.output import NODATA, Product, stac_collection
 from engine.parcels import Register
@@ -26,6 +26,7 @@ from engine.plan import Plan
 from engine.samples import is_raster
 from engine.types import dump_json
 from jobs import picture
+from jobs.checks import checked_card
 from jobs.parcels import parcel_report
 from jobs.spec import Spec
 
@@ -49,7 +50,7 @@ def finish(
     ``seconds``, ``epoch``: how long this driver's turn took and its number; the speed is that of the turn's own tiles.
     """
     output = Objects(spec.output.uri)
-    card = read_card(spec.model.uri)
+    card = checked_card(spec)
     written = {tile.id: ledger.latest[tile.id] for tile in plan.tiles if _is_written(ledger.latest.get(tile.id))}
     mosaics = []
     for product in spec.output.products:

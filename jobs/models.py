@@ -70,7 +70,7 @@ def show(model: Model, as_json: AsJson = False) -> None:
 
     card, digest = read_card(model), model_digest(model)
     if as_json:
-        facts = {"card": card.model_dump(mode="json"), "cut_offs": card.recipe.cut_offs, "digest": digest}
+        facts = {"card": card.model_dump(mode="json"), "cut_offs": card.cut_offs, "digest": digest}
         print(json.dumps(facts, indent=2))
         return
     console = Console()
@@ -84,12 +84,11 @@ def verify(model: Model, as_json: AsJson = False) -> None:
 
     Example: tilth model verify s3://models/maize
     """
-    from engine.models import load_model
-    from engine.models.contract import examine, throughput
+    from engine.models.contract import examine, throughput, tried
 
     clauses = examine(model)
     broken = [clause.name for clause in clauses if clause.kept is False]
-    speed = None if broken else throughput(load_model(model))
+    speed = None if broken else throughput(tried(model))
     if as_json:
         rows = [{"name": clause.name, "kept": clause.kept, "found": clause.found} for clause in clauses]
         facts = {"model": model, "kept": not broken, "broken": broken, "rows_per_second_and_core": speed}
@@ -183,16 +182,26 @@ def _fact_rows(card: Card, digest: str) -> Iterator[tuple[str, str]]:
     recipe, training = card.recipe, card.training
     yield "family", f"{card.family}, {card.parameters:,} parameters, {card.weights_bytes / 1e6:,.3g} MB"
     yield "time", f"{recipe.steps} steps of {recipe.step_days} days from {recipe.season_start}"
-    yield "cut-off", f"{', '.join(recipe.cut_offs)}: it needs nothing observed later, and all until then"
+    yield "cut-off", _cut_offs(card)
     yield "gaps", recipe.fill + (f", lambda {recipe.smoothing:g}" if recipe.fill == "whittaker" else "")
     looks = f"patch of {card.patch} x {card.patch} pixels, halo {card.halo}" if card.mode == "patch" else card.mode
     yield "looks at", looks
     yield "calibration", f"temperature {card.temperature:.3g}" + _share(training, "expected_calibration_error", ", ECE")
     yield "accuracy", (_accuracy(training) or "not known")
+    for row in training.get("cut_offs", ()):
+        yield f"known to {row['last_day']}", _accuracy({"accuracy": row})
     yield "split", str((training.get("split") or {}).get("sha256", "not known"))
     yield "golden pair", card.golden_sha256 or "none"
     yield "licence", card.licence
     yield "digest", digest
+
+
+def _cut_offs(card: Card) -> str:
+    """The days that the model may be asked on, in words."""
+    days = card.cut_offs
+    if len(days) == 1:
+        return f"{days[0]}: it needs nothing observed later, and all until then"
+    return f"{days[0]} to {days[-1]}, {card.takes[0]} to {card.takes[-1]} steps: it predicts the rest of the season"
 
 
 def _accuracy(training: dict[str, Any]) -> str:

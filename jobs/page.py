@@ -152,11 +152,13 @@ def _scores(facts: Mapping[str, Any]) -> str:
 
 
 def _timing(facts: Mapping[str, Any]) -> str:
+    how = "its inputs held at their last values: one trained for each date should do better"
+    if not facts["held"]:
+        how = "and at each date forecasts the rest of it"
     text = (
         "F1 when nothing observed from a date on is known. Three readings of how early a class can be told: the first "
         f"date with F1 of {facts['threshold']} or more, the first from which on it stays there, the first whose whole "
-        "interval lies there. The model is the one trained for the whole season, its inputs held at their last values: "
-        f"one trained for each date should do better. {facts['samples']:,} pixels."
+        f"interval lies there. The model is the one trained for the whole season, {how}. {facts['samples']:,} pixels."
     )
     days = [date.fromisoformat(day).toordinal() for day in facts["dates"]]
     ticks = [(float(day), _short(date.fromordinal(day))) for day in (days[0], days[-1])]

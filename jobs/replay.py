@@ -21,6 +21,7 @@ from engine.read import Patch, SceneReader
 from engine.types import Item, Layer, Window
 from engine.work import LEDGER, cube_ledger
 from jobs import control
+from jobs.checks import checked_card
 from jobs.pinned import micro_batch, pinned_plan
 from jobs.show import say
 from jobs.spec import Spec
@@ -36,7 +37,7 @@ def replay(run: str, name: str) -> None:
     for stage, objects in (("cube", cube_ledger(spec.cube.uri)), ("map", Objects(spec.output.uri).child(LEDGER))):
         record = Ledger(objects).load().latest.get(name)
         say(f"ledger, {stage}: " + (f"{record.state} {record.body.get('reason', '')}" if record else "no record"))
-    model = _timed("open model", lambda: load_model(spec.model.uri))
+    model = _timed("open model", lambda: load_model(spec.model.uri, steps=checked_card(spec).recipe.steps))
     block = _cube_block(spec, plan, index, model.card.halo)
     batch = micro_batch(Objects(spec.output.uri), model_digest(spec.model.uri), model.card)
     task = MapTask(plan.tiles[index], "replay", 0, 0, {}, {})

@@ -118,6 +118,8 @@ class Spec(Options):
             if sensor_of(layer) not in given:
                 raise ValueError(f"cube.layers has {layer}, but inputs.{sensor_of(layer)} is not given; add it")
         self._refuse_features_without_inputs(set(given))
+        if self.labels is not None:
+            self._refuse_cut_offs_of_another_season()
         places = {"cube.uri": self.cube.uri, "model.uri": self.model.uri, "output.uri": self.output.uri}
         for name, uri in places.items():
             if not uri:
@@ -126,6 +128,19 @@ class Spec(Options):
             if twin:
                 raise ValueError(f"{name} and {twin} are both {uri}; give each a place of its own")
         return self
+
+    def _refuse_cut_offs_of_another_season(self) -> None:
+        first, steps = self.model.train.cascade.from_step, self.steps()
+        if first is not None and self.season.as_of is not None:
+            raise ValueError(
+                f"season.as_of {self.season.as_of} with labels and model.train.cascade.cutoff: random, which trains on "
+                "a season that is over; take season.as_of out to train, or labels to map with the finished model"
+            )
+        if first is not None and first >= steps:
+            raise ValueError(
+                f"model.train.cascade.from_step {first} leaves nothing to forecast of a season of {steps} steps; use "
+                f"less than {steps}, or shorter steps"
+            )
 
     def _refuse_features_without_inputs(self, given: set[str]) -> None:
         named = self.model.features

@@ -42,6 +42,7 @@ SIDEWAYS = {
     ("predict", "models"): "forward passes are the model's",
     ("training", "models"): "what is trained is a model",
     ("training", "accuracy"): "what is trained is judged",
+    ("training", "features"): "what was known at a drawn cut-off is filled as a map's input is",
     ("assess", "accuracy"): "the same scores, resampled and permuted",
     ("points", "accuracy"): "areas are estimated from the points",
     ("points", "assess"): "points are drawn by a design",

@@ -37,11 +37,12 @@ def earliest(f1: NDArray[np.float64], low: NDArray[np.float64], threshold: float
     return Earliest(_first(reached), _first(lasting), _first(low >= threshold))
 
 
-def cut_offs(steps: int, dates: int) -> list[int]:
-    """At most ``dates`` numbers of leading steps, evenly spread, the last of them all ``steps``."""
-    if steps < 1 or dates < 1:
-        raise ValueError(f"steps and dates must be 1 or more, got {steps} and {dates}")
-    return sorted({-(-steps * (i + 1) // dates) for i in range(dates)})
+def cut_offs(steps: int, dates: int, first: int = 1) -> list[int]:
+    """At most ``dates`` numbers of leading steps from ``first`` on, evenly spread, the last of them all ``steps``."""
+    if not 1 <= first <= steps or dates < 1:
+        raise ValueError(f"first, steps and dates must be 1 or more and in order, got {first}, {steps} and {dates}")
+    beyond = steps - first + 1
+    return sorted({first - 1 - (-beyond * (i + 1) // dates) for i in range(dates)})
 
 
 def held(x: NDArray[np.float32], steps: int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,13 @@ from engine.features import derive, layers_needed
 from engine.judge.choose import Judges, drawn
 from engine.judge.measure import in_batches
 from engine.judge.plain import plain, ranged
-from engine.models import Classifier
+from engine.models import Classifier, load_model
 from engine.objects import Objects
 from engine.store import decode_layer
 from engine.train import TrainRequest
 from engine.types import Axis, Layer, Tile
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _MOST = 5000
 """Pixels that are predicted again for every cut-off."""
@@ -29,13 +31,14 @@ def judge_over_dates(
 ) -> dict[str, Any]:
     """F1 over cut-off dates and earliest identifiable timing, by the model as it is.
 
-    Up to each cut-off t the features are derived as ``as_of`` = t would give them; the steps after it hold the last
-    value. A model trained for each date should do better, so this tells rather too late than too early.
+    Up to each cut-off t the features are derived as ``as_of`` = t would give them. A model that takes several cut-offs
+    is asked at those from its first on. For others the steps after t hold the last value: one trained for each date
+    should do better, so this tells rather too late than too early.
     """
     card = classifier.card
     few = drawn(by, _MOST, seed)
-    steps = cut_offs(card.recipe.steps, dates)
-    mapped = _mapped_at(classifier, request, few, steps)
+    steps = cut_offs(card.recipe.steps, dates, card.from_step or 1)
+    mapped = _mapped_at(_asked_at(classifier, request.model_uri, steps), request, few)
     matrices = [block_matrices(row, few.y, few.samples.block, len(card.classes)) for row in mapped]
     found, between = [measures(m.sum(axis=0)) for m in matrices], [intervals(m, seed=seed) for m in matrices]
     axis = request.plan.axes[card.recipe.layers[0]]
@@ -45,6 +48,7 @@ def judge_over_dates(
         {
             "samples": len(few.y),
             "threshold": THRESHOLD,
+            "held": card.from_step is None,
             "steps": steps,
             "dates": [_day_after(axis, step) for step in steps],
             **{
@@ -65,10 +69,18 @@ def judge_over_dates(
     )
 
 
-def _mapped_at(classifier: Classifier, request: TrainRequest, by: Judges, steps: Sequence[int]) -> NDArray[np.int64]:
+def _asked_at(classifier: Classifier, uri: str, steps: Sequence[int]) -> dict[int, Predict]:
+    """How the model is asked at each cut-off: as itself, or of series held at their last value."""
+    if classifier.card.from_step is not None:
+        return {until: load_model(uri, steps=until).predict for until in steps}
+    whole = classifier.card.recipe.steps
+    return dict.fromkeys(steps, lambda x: classifier.predict(held(x, whole)))
+
+
+def _mapped_at(asked: Mapping[int, Predict], request: TrainRequest, by: Judges) -> NDArray[np.int64]:
     """Class index of every pixel at each cut-off, (d, n) int64."""
-    card, cube = classifier.card, Objects(request.cube_uri)
-    mapped = np.zeros((len(steps), len(by.y)), np.int64)
+    cube = Objects(request.cube_uri)
+    mapped = np.zeros((len(asked), len(by.y)), np.int64)
     for tile in request.plan.tiles:
         y0, y1, x0, x1 = tile.core
         row, col = by.samples.row, by.samples.col
@@ -76,10 +88,9 @@ def _mapped_at(classifier: Classifier, request: TrainRequest, by: Judges, steps:
         if not len(rows):
             continue
         columns = _columns(cube, request, tile, row[rows] - y0, col[rows] - x0)
-        for d, until in enumerate(steps):
-            x = derive(columns, card.recipe.model_copy(update={"steps": until})).x[:, :, 0].transpose(2, 0, 1)
-            p = in_batches(classifier.predict, held(np.ascontiguousarray(x), card.recipe.steps))
-            mapped[d, rows] = p.argmax(axis=1)
+        for d, (until, predict) in enumerate(asked.items()):
+            x = derive(columns, request.recipe.model_copy(update={"steps": until})).x[:, :, 0].transpose(2, 0, 1)
+            mapped[d, rows] = in_batches(predict, np.ascontiguousarray(x)).argmax(axis=1)
     return mapped
 
 

@@ -78,14 +78,11 @@ class Recipe(Options):
         """The physical unit of each feature."""
         return tuple(FEATURE_UNITS[name] for name in self.features)
 
-    @property
-    def cut_offs(self) -> tuple[str, ...]:
-        """The last days (MM-DD, of a common year) that the model may have seen when it speaks: its last step's end.
-
-        After 28 February of a leap year they come a day earlier.
-        """
-        last = date.fromisoformat(f"2001-{self.season_start}") + timedelta(days=self.steps * self.step_days - 1)
-        return (f"{last:%m-%d}",)
+    def last_day(self, steps: int) -> str:
+        """The last day (MM-DD, of a common year) of so many leading steps; a day earlier after 28 February of a leap
+        year."""
+        last = date.fromisoformat(f"2001-{self.season_start}") + timedelta(days=steps * self.step_days - 1)
+        return f"{last:%m-%d}"
 
 
 class ClassEntry(Options):
@@ -128,6 +125,14 @@ class Card(Options):
     """Steps after the recipe's that a network of family clec predicts before it classifies."""
     variant: Variant = "paper"
     """The forecaster of family clec."""
+    from_step: Annotated[int, Field(ge=1)] | None = None
+    """For family clec trained with cut-offs drawn at random: the fewest leading steps that it takes. It takes any
+    number from these to ``steps`` + ``later_steps``, and predicts the rest. None: the recipe's steps alone."""
+    temperatures: tuple[tuple[int, Annotated[float, Field(gt=0)]], ...] = ()
+    """With ``from_step``: (steps, temperature) at the cut-offs it was calibrated at, in order; ``temperature`` is that
+    of ``steps``. What is known early is less sure, and by another factor."""
+    mask_channel: bool = False
+    """Whether its classifier is told which steps are predicted."""
     weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     """File name beside ``model.json``."""
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -152,6 +157,44 @@ class Card(Options):
         series = (self.recipe.steps, len(self.recipe.features))
         return (*series, self.patch, self.patch) if self.mode == "patch" else series
 
+    @property
+    def takes(self) -> range:
+        """The numbers of leading steps of a season that the model can map from."""
+        steps, whole = self.recipe.steps, self.recipe.steps + self.later_steps
+        return range(steps, steps + 1) if self.from_step is None else range(self.from_step, whole + 1)
+
+    @property
+    def cut_offs(self) -> tuple[str, ...]:
+        """The last days (MM-DD, of a common year) that the model may have seen when it speaks, in order of ``takes``.
+
+        After 28 February of a leap year they come a day earlier.
+        """
+        return tuple(map(self.recipe.last_day, self.takes))
+
+    def cut(self, steps: int) -> Card:
+        """The card of the same model where so many leading steps are known: it predicts the others.
+
+        Its temperature and accuracy are those of the last cut-off calibrated and tested that knows no more. Raises
+        InputError for steps it does not take.
+        """
+        takes = self.takes
+        if steps not in takes:
+            raise InputError(
+                f"{steps} steps, to {self.recipe.last_day(steps)}",
+                expected=f"{takes[0]} to {takes[-1]}, to {self.cut_offs[0]} up to {self.cut_offs[-1]}",
+                place=f"model {self.name}",
+                remedy="another season.as_of, or another model",
+            )
+        if steps == self.recipe.steps:
+            return self
+        recipe = self.recipe.model_copy(update={"steps": steps})
+        own: dict[str, Any] = {"recipe": recipe, "later_steps": takes[-1] - steps}
+        if calibrated := [temperature for at, temperature in self.temperatures if at <= steps]:
+            own["temperature"] = calibrated[-1]
+        if tested := [row for row in self.training.get("cut_offs", ()) if row["steps"] <= steps]:
+            own["training"] = {**self.training, "accuracy": tested[-1]}
+        return self.model_copy(update=own)
+
     @model_validator(mode="after")
     def _consistent(self) -> Card:
         for name in ("lower", "upper", "fill"):
@@ -166,6 +209,18 @@ class Card(Options):
             raise ValueError(f"mode {self.mode} with halo {self.halo}; a halo goes with mode patch, and with it alone")
         if self.later_steps and self.family != "clec":
             raise ValueError(f"later_steps {self.later_steps} with family {self.family}; clec alone predicts steps")
+        return self
+
+    @model_validator(mode="after")
+    def _cut_off_within_the_season(self) -> Card:
+        if self.from_step is None:
+            if self.mask_channel:
+                raise ValueError("mask_channel without from_step; it is for a clec that takes several cut-offs")
+            return self
+        if self.family != "clec":
+            raise ValueError(f"from_step {self.from_step} with family {self.family}; clec alone predicts steps")
+        if len(self.takes) < 2:
+            raise ValueError(f"from_step {self.from_step} of {self.takes.stop - 1} steps leaves nothing to predict")
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@
 
 An LSTM encoder reads the early steps; two LSTM cells predict the later ones, one after the other, each from the value
 before it and from what additive attention finds in the early ones; the 1D-CNN classifies early and predicted steps
-together. The forecast is part of the graph: what the classifier wants reaches the forecaster.
+together. The forecast is part of the graph: what the classifier wants reaches the forecaster. No weight depends on
+where the season is cut off: one network can serve all cut-offs.
 
 The paper states 2.38 M parameters and no sizes. ``paper`` is a reading that has them: a bidirectional encoder of 256
 units a direction, W_q, W_k, W_v and v without biases, and a decoder whose states begin at zero. ``plain`` is an encoder
@@ -23,17 +24,24 @@ UNITS = 256
 
 class CLEC(nn.Module):
     """The network of the module's docstring. x: (n, t, f) float32 scaled to 0 to 1, the early steps -> logits (n, k)
-    float32. ``predicted``: later steps; with 0 it is the 1D-CNN on x alone. t + predicted >= 4."""
+    float32. ``predicted``: later steps; with 0 it is the 1D-CNN on x alone. t + predicted >= 4.
+
+    ``any_cut_off``: t may be 1 to ``steps + predicted``, the rest is predicted. ``mask_channel``: the 1D-CNN gets one
+    feature more, 0 at early and 1 at predicted steps.
+    """
 
     def __init__(
-        self, steps: int, features: int, classes: int, predicted: int = 0, *, variant: Variant = "paper"
-    ) -> None:
+        self, steps: int, features: int, classes: int, predicted: int = 0, *,
+        variant: Variant = "paper", any_cut_off: bool = False, mask_channel: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         if steps < 1 or predicted < 0:
             raise ValueError(f"steps {steps} and predicted {predicted}, expected 1 or more and 0 or more")
         self.predicted = predicted
-        self.forecaster = Forecaster(features, variant) if predicted else None
-        self.classifier = CNN1D(steps + predicted, features, classes)
+        self.steps = steps + predicted
+        self.mask_channel = mask_channel
+        self.forecaster = Forecaster(features, variant) if predicted or any_cut_off else None
+        self.classifier = CNN1D(self.steps, features + mask_channel, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.both(x)[1]
@@ -45,11 +53,16 @@ class CLEC(nn.Module):
 
     def forecast(self, x: Tensor) -> Tensor:
         """The later steps (n, p, f) float32, scaled as x; not clipped to 0 to 1."""
-        return x[:, :0] if self.forecaster is None else self.forecaster(x, self.predicted)
+        steps = self.steps - x.shape[1]
+        return self.forecaster(x, steps) if self.forecaster and steps else x[:, :0]
 
     def classify(self, x: Tensor, later: Tensor) -> Tensor:
         """Logits (n, k) of early steps (n, t, f) and later ones (n, p, f)."""
-        return self.classifier(torch.cat([x, later], dim=1))
+        series = torch.cat([x, later], dim=1)
+        if self.mask_channel:
+            mask = torch.cat([torch.zeros_like(x[..., :1]), torch.ones_like(later[..., :1])], dim=1)
+            series = torch.cat([series, mask], dim=2)
+        return self.classifier(series)
 
 
 class Forecaster(nn.Module):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.models.card import Card
 from engine.models.golden import golden_pair
-from engine.models.package import Classifier, load_model, read_golden
+from engine.models.package import Classifier, open_model, read_golden, read_model
 
 TOLERANCE = 1e-5
 """Largest difference of a probability between machines, library versions and batch sizes."""
@@ -39,11 +39,18 @@ class Clause:
 def examine(uri: str) -> list[Clause]:
     """All clauses, tried on the model in folder ``uri`` on the processor; only the first where it cannot be opened."""
     try:
-        model, golden = load_model(uri), read_golden(uri)
+        model, golden = tried(uri), read_golden(uri)
     except InputError as error:
         return [Clause("files", False, str(error))]
     files = Clause("files", True, "card, weights and their SHA-256 are in order")
     return [files, *examine_model(model, golden, uri)]
+
+
+def tried(uri: str) -> Classifier:
+    """The model in folder ``uri`` on the processor; one that takes several cut-offs at its first, where it has most to
+    predict."""
+    card, weights = read_model(uri)
+    return open_model(card.cut(card.takes[0]), weights)
 
 
 def examine_model(model: Classifier, golden: bytes | None, place: str) -> list[Clause]:

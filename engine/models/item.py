@@ -120,7 +120,7 @@ def _beyond_mlm(card: Card) -> dict[str, Any]:
         "tilth:units": dict(zip(recipe.features, card.units, strict=True)),
         "tilth:steps": {"count": recipe.steps, "days": recipe.step_days, "season_start": recipe.season_start},
         "tilth:gap_filling": recipe.fill,
-        "tilth:cut_offs": list(recipe.cut_offs),
+        "tilth:cut_offs": list(card.cut_offs),
         "tilth:mode": card.mode,
         "tilth:patch_px": card.patch,
         "tilth:halo_px": card.halo,

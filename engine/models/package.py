@@ -89,12 +89,14 @@ def model_digest(uri: str) -> str:
     return hashlib.sha256(Folder(uri).read(ITEM_NAME)).hexdigest()
 
 
-def load_model(uri: str, device: str = "cpu") -> Classifier:
+def load_model(uri: str, device: str = "cpu", *, steps: int | None = None) -> Classifier:
     """The classifier in folder ``uri``, on a torch device (``cpu``, ``cuda``, ``cuda:1``; forests ignore it).
 
-    Raises InputError for a missing file, a wrong item, weights that do not match their checksum or their family.
+    steps: leading steps of the season that are known, among ``Card.takes``; None: as its card says. Raises InputError
+    for a missing file, a wrong item, weights that do not match their checksum or their family, steps it does not take.
     """
-    return open_model(*read_model(uri), device)
+    card, weights = read_model(uri)
+    return open_model(card if steps is None else card.cut(steps), weights, device)
 
 
 def read_model(uri: str) -> tuple[Card, bytes]:

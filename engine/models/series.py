@@ -79,6 +79,10 @@ class Shape:
     """Steps that CLEC predicts."""
     variant: Variant = "paper"
     """CLEC's forecaster."""
+    any_cut_off: bool = False
+    """Whether CLEC takes any number of leading steps."""
+    mask_channel: bool = False
+    """Whether CLEC's classifier is told which steps are predicted."""
 
 
 def build(family: str, shape: Shape) -> nn.Module:
@@ -86,7 +90,12 @@ def build(family: str, shape: Shape) -> nn.Module:
     sizes = shape.steps, shape.features, shape.classes
     if family in PATCH_NETWORKS:
         return PATCH_NETWORKS[family](*sizes, shape.patch)
-    return CLEC(*sizes, shape.later_steps, variant=shape.variant) if family == "clec" else NETWORKS[family](*sizes)
+    if family != "clec":
+        return NETWORKS[family](*sizes)
+    return CLEC(
+        *sizes, shape.later_steps,
+        variant=shape.variant, any_cut_off=shape.any_cut_off, mask_channel=shape.mask_channel,
+    )  # fmt: skip
 
 
 class NetworkClassifier(Calibrated):
@@ -100,7 +109,8 @@ class NetworkClassifier(Calibrated):
     def __init__(self, card: Card, weights: bytes, device: str = "cpu") -> None:
         super().__init__(card)
         sizes = card.recipe.steps, len(card.recipe.features), len(card.classes)
-        network = build(card.family, Shape(*sizes, card.patch, card.later_steps, card.variant))
+        cut_off = card.from_step is not None, card.mask_channel
+        network = build(card.family, Shape(*sizes, card.patch, card.later_steps, card.variant, *cut_off))
         try:
             network.load_state_dict(load(weights))
         except (SafetensorError, RuntimeError) as error:

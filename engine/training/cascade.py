@@ -16,6 +16,7 @@ from engine.errors import InputError
 from engine.models.clec import CLEC
 from engine.training.cascade_options import CascadeOptions
 from engine.training.gradnorm import GradNorm
+from engine.training.seasons import Seasons
 from engine.training.ssim import ssim
 
 _EVALUATION_BATCH = 1024
@@ -25,10 +26,15 @@ class Cascade:
     """The objective of one training of a CLEC network.
 
     later: (n, p, f) float32, the training part's later steps, scaled, NaN = not known. Raises InputError where there
-    are later steps and not one value is known.
+    are later steps and not one value is known. seasons: those of the training part, where cut-offs are drawn at random;
+    later is then what followed, of all steps. Each batch is cut off after a number of steps drawn alike from
+    ``seasons.first`` to all: the whole batch after the same, for the network needs one length.
     """
 
-    def __init__(self, options: CascadeOptions, later: NDArray[np.float32], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, options: CascadeOptions, later: NDArray[np.float32], device: torch.device | str = "cpu",
+        seasons: Seasons | None = None,
+    ) -> None:  # fmt: skip
         if later.shape[1] and np.isnan(later).all():
             raise InputError(
                 f"{later.shape[1]} later steps without a single value in the training blocks",
@@ -37,18 +43,19 @@ class Cascade:
             )  # fmt: skip
         self._options = options
         self._later = torch.from_numpy(later).to(device)
+        self._seasons = seasons
         self._balance = GradNorm(options.alpha, options.weight_rate, options.baseline_steps, device)
 
     def loss(self, network: nn.Module, x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
         """The weighted sum of both losses of a batch, a scalar; GradNorm's weights move after it.
 
-        x: (b, t, f) float32 scaled, the early steps. y: (b,) int64 class indices. rows: (b,) int64, where these samples
-        are in ``later``.
+        x: (b, t, f) float32 scaled, the early steps; not looked at where cut-offs are drawn. y: (b,) int64 class
+        indices. rows: (b,) int64, where these samples are in ``later``.
         """
         assert isinstance(network, CLEC), f"the cascade trains CLEC, got {type(network).__name__}"
-        later = self._later[rows]
-        if network.forecaster is None:
-            return cross_entropy(network(x), y)
+        x, later = (x, self._later[rows]) if self._seasons is None else self._cut_off(self._seasons, rows)
+        if network.forecaster is None or not later.shape[1]:
+            return self._balance.weights[1] * cross_entropy(network(x), y)
         forecast = network.forecast(x)
         apart = self._options.preset == "v2"  # no parameter is then in both losses, and one Adam is as good as two
         logits = network.classify(x, forecast.detach() if apart else forecast)
@@ -59,6 +66,12 @@ class Cascade:
             wanted = self._balance.wants_norms(self._options.update_every)
             self._balance.see(losses, _norms(losses, shared) if wanted else None)
         return total
+
+    def _cut_off(self, seasons: Seasons, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """These samples up to a cut-off drawn at random, and what followed."""
+        until = int(torch.randint(seasons.first, self._later.shape[1] + 1, ()))  # of the CPU's random numbers
+        early = torch.from_numpy(seasons.early(until, rows.cpu().numpy())).to(self._later.device)
+        return early, self._later[rows, until:]
 
     @property
     def weights(self) -> tuple[float, float]:

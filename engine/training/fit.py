@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
+from engine.features import derive_series
 from engine.models.card import Card, Recipe, probabilities, scale
 from engine.models.golden import golden_bytes, golden_rows, with_golden
 from engine.models.package import open_model
@@ -56,7 +57,7 @@ def training_key(
 ) -> str:
     """Digest of all that decides a training's outcome; it is in the card as ``training["key"]``."""
     data = hashlib.sha256()
-    for array in (samples.x, samples.y, samples.block, samples.near, samples.later, target):
+    for array in (samples.x, samples.y, samples.block, samples.near, samples.later, samples.observed, target):
         data.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     legend = [[code, classes[code], (colours or {}).get(code)] for code in sorted(classes)]
     settings = [TRAINING_VERSION, options.decisive(), recipe.model_dump(mode="json"), legend]
@@ -84,7 +85,9 @@ def fit(
     not fit the recipe or the parent, where fewer than two classes are left, where there are too few blocks, or where
     a feature was never seen in training.
     """
-    samples = samples if options.family == "clec" else replace(samples, later=None)
+    random = options.cascade.from_step is not None
+    later, observed = samples.later if options.family == "clec" and not random else None, samples.observed
+    samples = replace(samples, later=later, observed=observed if random else None)
     if target is not None:
         _check_target(target, samples, options)
     ready = prepare(samples, recipe, classes, options, colours or {}, parent=parent)
@@ -96,23 +99,41 @@ def fit(
     trained = train(ready, progress=progress, hooks=hooks)
     card, accuracy = _judged(_card(ready, recipe, trained, options), trained.weights, ready)
     notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), **virtual, "left_out": ready.left_out}
-    report = {**notes, "split": ready.dealt, "accuracy": accuracy}
+    report = {**notes, "split": ready.dealt, **accuracy}
     card = card.model_copy(update={"training": {**card.training, **_provenance(report), "key": key}})
-    golden = golden_bytes(open_model(card, trained.weights), golden_rows(samples.x[ready.rows["validation"]]))
+    golden = _golden(card, trained.weights, samples, ready.rows["validation"])
     return Fitted(with_golden(card, golden), trained.weights, golden, report)
 
 
 def _judged(card: Card, weights: bytes, ready: Prepared) -> tuple[Card, dict[str, Any]]:
-    """The card calibrated on validation, and how good the model then is on test."""
+    """The card calibrated on validation, and how good the model then is on test: one that takes several cut-offs at
+    each that is judged, the whole season last."""
     validation, test = ready.parts["validation"], ready.parts["test"]
-    temperature = fit_temperature(_logits(card, weights, validation.x), validation.y)
-    p = probabilities(_logits(card, weights, test.x), temperature)
-    return card.model_copy(update={"temperature": temperature}), accuracy_report(p, test.y, ready.entries)
+    temperatures, found = [], []
+    for (known, _), (x, _) in zip(validation.judged(), test.judged(), strict=True):
+        temperatures.append(fit_temperature(_logits(card, weights, known), validation.y))
+        p = probabilities(_logits(card, weights, x), temperatures[-1])
+        found.append(accuracy_report(p, test.y, ready.entries))
+    own: dict[str, Any] = {"temperature": temperatures[-1]}
+    if test.seasons is None:
+        return card.model_copy(update=own), {"accuracy": found[-1]}
+    steps = test.seasons.judged_at
+    own["temperatures"] = tuple(zip(steps, temperatures, strict=True))
+    found = [{"steps": n, "last_day": card.recipe.last_day(n), **row} for n, row in zip(steps, found, strict=True)]
+    return card.model_copy(update=own), {"accuracy": found[-1], "cut_offs": found}
+
+
+def _golden(card: Card, weights: bytes, samples: Samples, rows: NDArray[np.intp]) -> bytes:
+    """The golden pair of some of these samples, at the first cut-off that the model takes."""
+    early, x = card.cut(card.takes[0]), samples.x[rows]
+    if samples.observed is not None:
+        x = derive_series(samples.observed[rows], early.recipe)
+    return golden_bytes(open_model(early, weights), golden_rows(x))
 
 
 def _logits(card: Card, weights: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits of scaled input by the very code that will map, from the very bytes that will be written."""
-    classifier = open_model(card, weights)
+    classifier = open_model(card.cut(x.shape[1]), weights)
     return np.concatenate([classifier.logits(part) for part in portions(x)])
 
 
@@ -169,11 +190,16 @@ def _right(
 
 def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
     """What of the report goes into the card: the split and the headline accuracies."""
-    headline = ("samples", "overall_accuracy", "kappa", "macro_f1", "expected_calibration_error")
+    names = ("steps", "last_day", "samples", "overall_accuracy", "kappa", "macro_f1", "expected_calibration_error")
+
+    def headline(accuracy: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: accuracy[name] for name in names if name in accuracy}
+
     return {
         **{name: report[name] for name in ("parent",) if name in report},
         "split": report["split"],
-        "accuracy": {name: report["accuracy"][name] for name in headline},
+        "accuracy": headline(report["accuracy"]),
+        **({"cut_offs": [headline(row) for row in report["cut_offs"]]} if "cut_offs" in report else {}),
         "left_out": [row["code"] for row in report["left_out"]],
     }
 
@@ -195,6 +221,8 @@ def _card(ready: Prepared, recipe: Recipe, trained: Trained, options: TrainOptio
         weights_bytes=len(trained.weights),
         later_steps=0 if later is None else later.shape[1],
         variant=options.cascade.variant,
+        from_step=options.cascade.from_step,
+        mask_channel=options.cascade.mask_channel,
         parameters=trained.parameters,
         training={"version": TRAINING_VERSION, "options": options.decisive()},
         licence=options.licence,

@@ -72,7 +72,10 @@ def descend(
 def _network(train: Part, classes: int, options: TrainOptions, start: bytes | None) -> nn.Module:
     steps, features = train.x.shape[1:3]
     later = 0 if train.later is None else train.later.shape[1]
-    shape = Shape(steps, features, classes, 2 * options.halo + 1, later, options.cascade.variant)
+    shape = Shape(
+        steps, features, classes, 2 * options.halo + 1, later, options.cascade.variant,
+        train.seasons is not None, options.cascade.mask_channel,
+    )  # fmt: skip
     network = build(options.family, shape)
     if start is not None:
         network.load_state_dict(load(start))
@@ -124,8 +127,7 @@ def _epochs(
         loss = _one_epoch(descent, (x, y), options, told)
         descent.schedule.step()
         descent.epoch += 1
-        logits = evaluate(descent.network, validation.x)
-        val_f1 = score(confusion(logits.argmax(axis=1), validation.y, logits.shape[1])).macro_f1
+        val_f1 = _macro_f1(descent.network, validation)
         if isinstance(descent.objective, Adapting) and not descent.objective.ripe():
             descent.gained_epoch = descent.epoch
         else:
@@ -133,12 +135,20 @@ def _epochs(
         yield loss, val_f1
 
 
+def _macro_f1(network: nn.Module, part: Part) -> float:
+    """The macro-F1, of seasons its mean over the cut-offs that they are judged at."""
+    logits = [evaluate(network, x) for x, _ in part.judged()]
+    return float(np.mean([score(confusion(p.argmax(axis=1), part.y, p.shape[1])).macro_f1 for p in logits]))
+
+
 def _selection(descent: Descent, validation: Part, macro_f1: float) -> float:
     """What an epoch is chosen by: the macro-F1, or what the objective puts in its place."""
-    if isinstance(descent.objective, Cascade) and validation.later is not None:
-        by_forecast = descent.objective.selection(descent.network, validation.x, validation.later)
-        return macro_f1 if by_forecast is None else by_forecast
-    return macro_f1
+    found: list[float | None] = []
+    if isinstance(descent.objective, Cascade):
+        ask, network = descent.objective.selection, descent.network
+        found = [ask(network, x, later) for x, later in validation.judged() if later is not None]
+    by_forecast = [value for value in found if value is not None]
+    return float(np.mean(by_forecast)) if by_forecast else macro_f1
 
 
 def evaluate(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -81,6 +81,8 @@ def objective_for(
 ) -> Objective:
     """The objective that the options ask for, to be asked on batches of ``train``; with ``target``, unlabelled series
     (m, t, f) float32 scaled likewise, one that adapts the network to them."""
+    if train.seasons is not None:
+        return Cascade(options.cascade, train.seasons.followed, device, train.seasons)
     if options.family == "clec" and train.later is not None:
         return Cascade(options.cascade, train.later, device)
     y = torch.from_numpy(train.y).to(device)

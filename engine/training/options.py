@@ -104,6 +104,16 @@ class TrainOptions(Options):
             raise ValueError(f"imbalance {self.imbalance!r} with clec, whose loss is its own; use oversample or none")
         return self
 
+    @model_validator(mode="after")
+    def _a_random_cut_off_is_clecs(self) -> TrainOptions:
+        if self.cascade.cutoff == "random" and self.family != "clec":
+            raise ValueError(
+                f"cascade.cutoff: random with family {self.family}; clec alone forecasts the season's rest"
+            )
+        if self.cascade.cutoff == "random" and self.virtual is not None:
+            raise ValueError("virtual with cascade.cutoff: random; use cutoff: fixed, or leave virtual out")
+        return self
+
     def decisive(self) -> dict[str, Any]:
         """What of the options decides a model, as JSON: where the one to go on from lies does not, its digest does."""
         return self.model_dump(mode="json", exclude={"start_from"})

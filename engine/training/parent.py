@@ -45,7 +45,8 @@ def refuse_unlike(card: Card, recipe: Recipe, options: TrainOptions, later_steps
     if later_steps is not None:
         pairs["number of steps after the cut-off"] = (card.later_steps, later_steps)
     if options.family == "clec":
-        pairs["variant"] = (card.variant, options.cascade.variant)
+        for name in ("variant", "from_step", "mask_channel"):
+            pairs[name] = (getattr(card, name), getattr(options.cascade, name))
     pairs |= {name: (getattr(card.recipe, name), getattr(recipe, name)) for name in Recipe.model_fields}
     for name, (theirs, mine) in pairs.items():
         if theirs != mine:

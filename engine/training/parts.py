@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.training.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from engine.training.seasons import Seasons
 
 Progress = Callable[[int, int, float, float], None]
 """Called after every epoch with (epoch from 1, epochs at most, mean training loss, validation macro-F1)."""
@@ -28,6 +31,16 @@ class Part:
     y: NDArray[np.int64]
     later: NDArray[np.float32] | None = None
     """(n, p, f) float32 scaled, NaN = not known: the steps a forecast is to learn."""
+    seasons: Seasons | None = None
+    """For cut-offs drawn at random: what was known of the samples at each. ``x`` is then the whole season."""
+
+    def judged(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+        """What a model is judged on, as ``x`` and ``later``: itself, or its seasons at some cut-offs, the last of them
+        the whole."""
+        if self.seasons is None:
+            yield self.x, self.later
+        else:
+            yield from ((self.seasons.early(until), self.seasons.later(until)) for until in self.seasons.judged_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,21 @@ validation and test, the samples drawn of each part, percentiles from training a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
+from engine.features import bands_needed
 from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, scale
 from engine.training.blocks import Split, deal_blocks, off_held_out, within_one_part
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent, refuse_unlike
 from engine.training.parts import Part, Scaling
+from engine.training.seasons import Seasons, whole_season
 from engine.types import Samples
 
 
@@ -47,6 +49,7 @@ def prepare(
 ) -> Prepared:
     """Samples ready for training, the same for equal arguments. Raises InputError as ``engine.training.fit`` says."""
     _check_shapes(samples, recipe)
+    _check_observed(samples, recipe, options)
     labelled = samples.y[samples.y != 0] if options.virtual else samples.y
     entries, left_out = _choose_classes(labelled, classes, options, colours)
     if parent:
@@ -56,6 +59,11 @@ def prepare(
     split, rows, torn = deal(samples, used, y, options)
     scaling = _scaling_of(parent.card) if parent else percentiles(samples, used[rows["train"]], recipe)
     parts = {name: part_of(samples, used[own], y[own], scaling) for name, own in rows.items()}
+    if options.cascade.from_step is not None:
+        first = options.cascade.from_step
+        parts = {
+            n: replace(p, seasons=_seasons(samples, used[rows[n]], recipe, scaling, first)) for n, p in parts.items()
+        }
     dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": torn}
     rows, free = {name: used[own] for name, own in rows.items()}, _unlabelled(samples, split, used, options)
     return Prepared(entries, left_out, scaling, rows, parts, dealt, free)
@@ -92,6 +100,28 @@ def _check_shapes(samples: Samples, recipe: Recipe) -> None:
             expected=f"one or more samples of {recipe.steps} steps and {len(recipe.features)} features",
             place="labels",
             remedy="check that labels overlap the area and that the season covers the recipe's steps",
+        )
+
+
+def _check_observed(samples: Samples, recipe: Recipe, options: TrainOptions) -> None:
+    """InputError where cut-offs are to be drawn and the samples do not say what was observed, or end before them."""
+    first = options.cascade.from_step
+    if first is None:
+        return
+    expected = (len(samples.y), recipe.steps, len(bands_needed(recipe.features)))
+    if samples.observed is None or samples.observed.shape != expected:
+        raise InputError(
+            f"samples with observed {None if samples.observed is None else samples.observed.shape}",
+            expected=f"{expected}: samples, steps and bands, gaps not filled",
+            place="model.train.cascade.cutoff: random",
+            remedy="take them from engine.features.unfilled, or use cutoff: fixed",
+        )
+    if first >= recipe.steps:
+        raise InputError(
+            f"{first} of {recipe.steps} steps, which leave nothing to forecast",
+            expected=f"4 to {recipe.steps - 1}",
+            place="model.train.cascade.from_step",
+            remedy="fewer steps, or a longer season",
         )
 
 
@@ -162,6 +192,16 @@ def part_of(samples: Samples, rows: NDArray[np.intp], y: NDArray[np.int64], scal
         later = scale(samples.later[rows], *bounds)
         np.copyto(later, np.nan, where=np.isnan(samples.later[rows]))
     return Part(x, y, later)
+
+
+def _seasons(samples: Samples, rows: NDArray[np.intp], recipe: Recipe, scaling: Scaling, first: int) -> Seasons:
+    """What was known of these samples at each cut-off, and what followed."""
+    assert samples.observed is not None
+    observed = samples.observed[rows]
+    followed = whole_season(observed, recipe)
+    known = ~np.isnan(followed)
+    followed = scale(followed, scaling.lower, scaling.upper, scaling.fill)
+    return Seasons(observed, np.where(known, followed, np.float32(np.nan)), recipe, scaling, first)
 
 
 def percentiles(samples: Samples, rows: NDArray[np.intp], recipe: Recipe) -> Scaling:

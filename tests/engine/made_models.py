@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import torch
 from sklearn.ensemble import RandomForestClassifier
 
+from engine.features import derive_series
 from engine.models import Card, ClassEntry, Classifier, Domain, Recipe
 from engine.models import forest as forests
 from engine.models import series as networks
@@ -129,5 +131,16 @@ def made_samples(n: int = 1200, steps: int = 12, classes: int = 3, blocks: int =
     return Samples(x.astype(np.float32), (10 * y + 10).astype(np.int32), block.astype(np.int64), at, at)
 
 
+def made_seasons(n: int = 300) -> Samples:
+    """The samples of ``made_samples`` for ``SEASONS_RECIPE``, with what was observed: a third is missing, and of nir
+    the last step."""
+    samples = made_samples(n)
+    observed = samples.x.copy()
+    observed[np.random.default_rng(4).random(observed.shape) < 1 / 3] = np.nan
+    observed[:, -1, 0] = np.nan
+    return replace(samples, x=derive_series(observed, SEASONS_RECIPE), observed=observed)
+
+
+SEASONS_RECIPE = Recipe(features=("nir", "vv"), steps=12)
 MADE_RECIPE = Recipe(features=("ndvi", "vv"), steps=12)
 MADE_CLASSES = {10: "early", 20: "middle", 30: "late"}

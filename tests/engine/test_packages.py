@@ -70,7 +70,7 @@ def test_every_feature_has_a_unit() -> None:
     ("start", "steps", "expected"), [("01-01", 37, "01-05"), ("01-01", 1, "01-10"), ("10-01", 24, "05-28")]
 )
 def test_the_cut_off_is_the_last_steps_last_day(start: str, steps: int, expected: str) -> None:
-    assert Recipe(features=("ndvi",), steps=steps, season_start=start).cut_offs == (expected,)
+    assert Recipe(features=("ndvi",), steps=steps, season_start=start).last_day(steps) == expected
 
 
 @pytest.mark.parametrize(

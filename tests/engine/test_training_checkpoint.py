@@ -16,7 +16,7 @@ from engine.training import Checkpoint, Fitted, Hooks, TrainOptions, fit
 from engine.training.checkpoint import CHECKPOINT_NAME, metadata
 from engine.training.loop import descend
 from engine.training.parts import Part, Trained
-from tests.engine.killed_training import OPTIONS, train
+from tests.engine.killed_training import OPTIONS, RANDOM, train, train_random
 from tests.engine.made_models import MADE_CLASSES, MADE_RECIPE, made_samples
 from tests.servers.process import REPO_ROOT
 from tests.servers.s3 import S3
@@ -24,8 +24,13 @@ from tests.servers.s3 import S3
 QUICK = TrainOptions(epochs=5, patience=5, block_m=500, batch=64)
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "tests.engine.killed_training", str(tmp_path)]
+@pytest.mark.parametrize(
+    ("kind", "train", "options"), [("plain", train, OPTIONS), ("random", train_random, RANDOM)], ids=["plain", "random"]
+)
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    kind: str, train: Callable[..., Fitted], options: TrainOptions, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "tests.engine.killed_training", str(tmp_path), kind]
     with subprocess.Popen(words, cwd=REPO_ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -39,7 +44,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     hooks = Hooks(resumed=resumed.append, checkpoint=Checkpoint(Folder(str(tmp_path))))
     again = train(hooks, lambda epoch, *_: epochs.append(epoch))
     assert resumed[0] >= 4
-    assert epochs == list(range(resumed[0] + 1, OPTIONS.epochs + 1))
+    assert epochs == list(range(resumed[0] + 1, options.epochs + 1))
     undisturbed = train(Hooks())
     assert again.weights == undisturbed.weights
     assert again.card == undisturbed.card

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,8 +17,9 @@ from engine.models import read_card
 from engine.models.card import PATCHES, Family
 from jobs.cli import app
 from jobs.demo import Country
+from tests.flow.archive import Archive
 from tests.flow.conftest import area_file, inputs
-from tests.flow.flow import Job
+from tests.flow.flow import Job, tilth
 
 PATCH_PX = 512
 STEPS = 16
@@ -91,3 +94,67 @@ def test_a_family_is_trained_saved_mapped_and_assessed(family: str, base: Job, t
     assert assessed["labels"]["held_out_blocks_of_the_training"]
     reported = training["accuracy"]["overall_accuracy"]
     assert assessed["accuracy"]["overall"]["value"] == pytest.approx(reported, abs=2e-6)
+
+
+@pytest.fixture(scope="module")
+def of_the_season(base: Job, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A finished job of the whole season whose model takes cut-offs from the sixth step on."""
+    place = tmp_path_factory.mktemp("random")
+    cascade = {"cutoff": "random", "from_step": 6, "mask_channel": True}
+    train = {"family": "clec", **FAST, "epochs": 4, "learning_rate": 3e-3, "cascade": cascade}
+    uris = {"model.uri": f"{place}/model", "output.uri": f"{place}/map"}
+    job = replace(base, folder=place).with_({**uris, "model.train": train})
+    run("submit", job.yaml)
+    return job
+
+
+def cut_off(job: Job, place: Path, day: str) -> Job:
+    """The same season as it was known on that day, to be mapped with the model that is there."""
+    changes = {"labels": None, "season.as_of": day, "output.uri": f"{place}/{day}/map"}
+    return replace(job, folder=place / day).with_(changes)
+
+
+def test_one_model_maps_a_season_at_several_dates_from_what_was_known_then(
+    of_the_season: Job, archive: Archive, tmp_path: Path
+) -> None:
+    model = Path(of_the_season.model, "model.json").read_bytes()
+    early, late = (cut_off(of_the_season, tmp_path, day) for day in ("2024-06-01", AS_OF))
+    for job in (early, late):
+        told = run("submit", job.yaml)
+        assert "cube: nothing to do" in told and "training" not in told
+    assert Path(of_the_season.model, "model.json").read_bytes() == model
+    maps = [job.product("class") for job in (early, late, of_the_season)]
+    assert all((a != b).any() and ((a != 255) <= (b != 255)).all() for a, b in pairwise(maps))
+    steps = [row["steps"] for row in read_card(of_the_season.model).training["cut_offs"]]
+    assert steps == [6, 9, 13, 16] and [job.report()["model"]["accuracy"]["steps"] for job in (early, late)] == [6, 9]
+
+    archive.items = {n: item for n, item in archive.items.items() if str(item["properties"]["datetime"]) <= AS_OF}
+    archive.save()
+    blind = late.with_({
+        "inputs": inputs(str(archive.catalog)), "cube.uri": f"{tmp_path}/cube.zarr", "output.uri": f"{tmp_path}/map",
+    })  # fmt: skip
+    run("submit", blind.yaml)
+    for product in ("class", "confidence"):
+        np.testing.assert_array_equal(late.product(product), blind.product(product))
+
+
+def test_a_model_of_several_dates_is_shown_and_assessed_at_each(of_the_season: Job, tmp_path: Path) -> None:
+    shown = run("model", "show", of_the_season.model)
+    assert "05-29 to 10-26, 6 to 16 steps" in shown and "known to 05-29" in shown
+    labels = str(of_the_season.spec["labels"]["uri"])
+    job = cut_off(of_the_season, tmp_path, AS_OF)
+    run("submit", job.yaml)
+    for judged, words, steps in ((of_the_season, (), [9, 13, 16]), (job, ("--labels", labels), [7, 9, 10])):
+        run("assess", judged.map, "--dates", "3", *words)
+        found = json.loads(Path(judged.map, "assessment", "assessment.json").read_text())
+        assert found["timing"]["steps"] == steps and not found["timing"]["held"]
+        assert found["labels"]["held_out_blocks_of_the_training"]
+        assert found["timing"]["overall"][-1]["value"] == found["accuracy"]["overall"]["value"]
+
+
+def test_a_date_before_the_models_first_is_refused_before_work_starts(of_the_season: Job, tmp_path: Path) -> None:
+    job = cut_off(of_the_season, tmp_path, "2024-05-28")
+    told = tilth("submit", job.yaml, expect=2)
+    assert not list(Path(job.map).rglob("*.*"))
+    for words in ("season.as_of: 2024-05-28", "5 of the season's 16 steps", "6 to 16 steps, to 05-29 up to 10-26"):
+        assert words in " ".join(told.err.split())

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,14 @@ PARSED = [
     Wrong("season of five years", {"season.end": "2023-01-01"}, ("season", "1826 days", "a job per season")),
     Wrong("a thirteenth month", {"season.start": "2018-13-01"}, ("season.start", "2018-13-01", "a day such as")),
     Wrong("as_of before the first step", {"season.as_of": "2018-01-05"}, ("season.as_of 2018-01-05", "later day")),
+    Wrong("random cut-offs without a range", {"model.train": {"family": "clec", "cascade": {"cutoff": "random"}}}, ("model.train.cascade", "without from_step", "from_step: 9")),
+    Wrong("random cut-offs from the third step", {"model.train": {"family": "clec", "cascade": {"cutoff": "random", "from_step": 3}}}, ("model.train.cascade.from_step", "3", "4")),
+    Wrong("random cut-offs from the last step", {"model.train": {"family": "clec", "cascade": {"cutoff": "random", "from_step": 34}}}, ("from_step 34", "34 steps", "less than 34")),
+    Wrong("random cut-offs of a season cut off", {"season.as_of": "2018-07-01", "model.train": {"family": "clec", "cascade": {"cutoff": "random", "from_step": 9}}}, ("season.as_of 2018-07-01", "a season that is over", "take season.as_of out")),
+    Wrong("random cut-offs of a family that forecasts nothing", {"model.train": {"family": "dcm", "cascade": {"cutoff": "random", "from_step": 9}}}, ("model.train", "family dcm", "clec alone")),
+    Wrong("random cut-offs with virtual labels", {"model.train": {"family": "clec", "virtual": {}, "cascade": {"cutoff": "random", "from_step": 9}}}, ("model.train", "virtual", "leave virtual out")),
+    Wrong("a range for a fixed cut-off", {"model.train": {"family": "clec", "cascade": {"from_step": 9}}}, ("model.train.cascade", "from_step 9", "cutoff: random")),
+    Wrong("a mask channel for a fixed cut-off", {"model.train": {"family": "clec", "cascade": {"mask_channel": True}}}, ("model.train.cascade", "mask_channel", "take it out")),
     Wrong("step of no days", {"season.step_days": 0}, ("season.step_days", "0", "1 to 366")),
     Wrong("text for a number", {"season.step_days": "ten"}, ("season.step_days", "'ten'", "a whole number")),
     Wrong("a broken number", {"grid.tile_px": 31.5}, ("grid.tile_px", "31.5", "a whole number")),
@@ -95,6 +104,13 @@ def area_of(folder: Path, **frame: Any) -> Change:
     """An area file of these geometries."""
     gpd.GeoDataFrame(**frame).to_file(folder / "area.gpkg")
     return {"area": {"file": str(folder / "area.gpkg")}}
+
+
+def under_way(folder: Path, data: Path) -> Change:
+    """A season of which half is still to come, for a model of random cut-offs."""
+    today, half = datetime.now(UTC).date(), timedelta(days=150)
+    cascade = {"family": "clec", "cascade": {"cutoff": "random", "from_step": 9}}
+    return {"season.start": str(today - half), "season.end": str(today + half), "model.train": cascade}
 
 
 def parcels(folder: Path, codes: list[Any], crs: str | None = "EPSG:4326", column: str = "crop_code") -> Change:
@@ -182,6 +198,7 @@ PLACED = [
     Wrong("season without scenes", {"season.start": "2020-01-01", "season.end": "2020-12-01"}, ("inputs.optical", "nothing found", "2020-01-01", "season")),
     Wrong("season to come", {"season.start": "2198-01-01", "season.end": "2198-12-01"}, ("season.start", "2198-01-01", "future")),
     Wrong("collection of another name", {"inputs.radar.collection": "sentinel-1-rtc"}, ("inputs.radar", "sentinel-1-rtc", "collection sentinel-1-rtc: 0")),
+    Wrong("random cut-offs of a season under way", under_way, ("season.end", "has not come", "an earlier season")),
     Wrong("no scene so clear", {"season.start": "2018-01-11", "season.end": "2018-01-15"}, ("inputs.optical", "at most 90 % cloud: 0", "max_cloud")),
     Wrong("catalogue not found", {"inputs.optical.catalog": "no/items.ndjson"}, ("no/items.ndjson", "no such file", "catalogue's address")),
     Wrong("catalogue that nobody serves", lambda *_: {"inputs.optical.catalog": f"http://127.0.0.1:{free_port()}/stac"}, ("http://127.0.0.1", "cannot be reached", "check the address")),

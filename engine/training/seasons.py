@@ -1,0 +1,62 @@
+"""Seasons that are over, and what was known of them at each cut-off: a forecast's input and its target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.features import derive_series
+from engine.models.card import Recipe, scale
+from engine.training.parts import Scaling
+
+_JUDGED = 4
+"""Cut-offs at which a model that takes many is judged, the first and the last of them included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seasons:
+    """Whole seasons of some samples, from ``first`` known steps on."""
+
+    observed: NDArray[np.float32]
+    """(n, t, b) float32, physical units, gaps not filled, as ``Samples.observed``."""
+    followed: NDArray[np.float32]
+    """(n, t, f) float32 scaled, NaN = not known: what a forecast is to learn."""
+    recipe: Recipe
+    scaling: Scaling
+    first: int
+
+    def early(self, until: int, rows: NDArray[np.integer] | slice = slice(None)) -> NDArray[np.float32]:
+        """What ``season.as_of`` at the end of step ``until`` leaves of these samples: (n, until, f) float32 scaled.
+
+        Gaps are filled from the steps before the cut-off alone, as ``engine.features.derive`` fills them for a map;
+        later ones are not looked at. A sample not seen until then is the features' stand-ins.
+        """
+        recipe = self.recipe.model_copy(update={"steps": until})
+        x = derive_series(self.observed[rows, :until], recipe)
+        return scale(x, self.scaling.lower, self.scaling.upper, self.scaling.fill)
+
+    def later(self, until: int) -> NDArray[np.float32]:
+        """What followed: (n, t - until, f) float32 scaled, NaN = not known."""
+        return self.followed[:, until:]
+
+    @property
+    def judged_at(self) -> list[int]:
+        """Cut-offs, in steps, at which a model is judged: spread evenly, the whole season last."""
+        return sorted({round(step) for step in np.linspace(self.first, self.recipe.steps, _JUDGED).tolist()})
+
+
+def whole_season(observed: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float32]:
+    """What really happened, (n, t, f) float32, physical units, for all t steps observed.
+
+    observed: (n, t, b) float32 as ``Samples.observed``. Gaps are filled as the recipe says, from the whole season,
+    since these are targets and no input. But no value is held beyond a band's last observation, nor smoothed there: it
+    would teach that seasons end flat. There it is NaN, as it is where a band was never seen.
+    """
+    season = {"steps": observed.shape[1], "hold_ends": False}
+    x = derive_series(observed, recipe.model_copy(update=season))
+    if recipe.fill != "linear":
+        known = derive_series(observed, recipe.model_copy(update={**season, "fill": "linear"}))
+        np.copyto(x, np.nan, where=np.isnan(known))
+    return x
