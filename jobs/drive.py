@@ -32,6 +32,7 @@ from jobs.epochs import Epochs
 from jobs.finish import finish, stated
 from jobs.parcels import dealt_out, dealt_uri, described, shares
 from jobs.pinned import micro_batch, pin
+from jobs.seasons import other_seasons
 from jobs.spec import Spec
 
 CHANCE_KAPPA = 0.2
@@ -134,6 +135,7 @@ class Drive:
             model_uri=spec.model.uri,
             domain=Domain(geometry=outline(self.plan), start=season.starts[0], end=season.ends[-1]),
             mask=spec.mask,
+            seasons=other_seasons(spec.labels, layout, spec.recipe()),
         )
         if is_trained(request):
             self.say("model: already trained from this cube and these labels")

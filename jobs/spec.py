@@ -118,6 +118,7 @@ class Spec(Options):
             if sensor_of(layer) not in given:
                 raise ValueError(f"cube.layers has {layer}, but inputs.{sensor_of(layer)} is not given; add it")
         self._refuse_features_without_inputs(set(given))
+        self._refuse_other_seasons_misused()
         places = {"cube.uri": self.cube.uri, "model.uri": self.model.uri, "output.uri": self.output.uri}
         for name, uri in places.items():
             if not uri:
@@ -126,6 +127,20 @@ class Spec(Options):
             if twin:
                 raise ValueError(f"{name} and {twin} are both {uri}; give each a place of its own")
         return self
+
+    def _refuse_other_seasons_misused(self) -> None:
+        labels = self.labels
+        if labels and self.cube.uri in (season.cube for season in labels.seasons):
+            raise ValueError(f"labels.seasons names cube.uri itself, {self.cube.uri}; its labels are labels.uri")
+        if self.model.train.adversarial is None:
+            return
+        if labels is None or not labels.seasons:
+            raise ValueError("model.train.adversarial without labels.seasons; name other seasons to learn from")
+        if labels.uri is not None and labels.part != "test":
+            raise ValueError(
+                f"model.train.adversarial with labels.uri and labels.part {labels.part}; it is for a season not to "
+                "be learnt from: take labels.uri out, or set labels.part: test to judge by it"
+            )
 
     def _refuse_features_without_inputs(self, given: set[str]) -> None:
         named = self.model.features

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from engine.models.card import PATCHES, Family
+from engine.training.adversarial_options import AdversarialOptions
 from engine.training.cascade_options import CascadeOptions
 from engine.training.virtual_options import VirtualOptions
 from engine.types import MAX_HALO, Options
@@ -54,6 +55,8 @@ class TrainOptions(Options):
     where all classes are as common. A forest and an SVM know ``balanced_loss`` alone."""
     virtual: VirtualOptions | None = None
     """Train on unlabelled pixels as well that resemble labelled ones; any family. None: on labelled ones alone."""
+    adversarial: AdversarialOptions | None = None
+    """For family agrispec: learn from other seasons' labels what cannot tell them from this one. None: do not adapt."""
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
     patch: Annotated[int, Field(ge=3, le=2 * MAX_HALO + 1)] | None = None
@@ -102,6 +105,15 @@ class TrainOptions(Options):
     def _a_cascade_has_its_own_loss(self) -> TrainOptions:
         if self.family == "clec" and self.imbalance in ("balanced_loss", "mixup"):
             raise ValueError(f"imbalance {self.imbalance!r} with clec, whose loss is its own; use oversample or none")
+        return self
+
+    @model_validator(mode="after")
+    def _agrispec_alone_adapts(self) -> TrainOptions:
+        if self.adversarial is not None and (self.family != "agrispec" or self.imbalance == "mixup"):
+            raise ValueError(
+                f"adversarial with family {self.family} and imbalance {self.imbalance}; it is for agrispec, and for "
+                "another imbalance than mixup"
+            )
         return self
 
     def decisive(self) -> dict[str, Any]:
