@@ -142,6 +142,11 @@ class Drive:
             return None
         start = request.options.start_from
         self.say(f"model: training a {request.options.family}" + (f", from {start}" if start else ""))
+        for season in request.seasons:
+            tiles = f"{len(season.tiles)} of {season.grid.tile_rows * season.grid.tile_cols} tiles of its grid"
+            self.say(
+                f"model: season from {season.name} on, part {season.labels.part}: {tiles} are in {season.cube_uri}"
+            )
         began = time.monotonic()
         told = Epochs(request.options.epochs, self.say, self.tick, self._ending)
         report = train(request, told.epoch, told.hooks())

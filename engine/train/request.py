@@ -60,7 +60,8 @@ class TrainRequest:
 
     def key(self) -> str:
         """Digest of cubes, labels, recipe and options, and of the model to go on from."""
-        cubes = [[r.body.get("checksums") for r in season.records.values()] for season in (self.own, *self.seasons)]
+        read = (*self.labelled, *([self.own] if self.options.adversarial else []))
+        cubes = [{tile: record.body.get("checksums") for tile, record in one.records.items()} for one in read]
         named = [self.labels.legend, self.labels.regions and self.labels.regions.uri]
         files = [uri and file_digest(absolute(uri)) for uri in [*(s.labels.uri for s in self.labelled), *named]]
         start = self.options.start_from

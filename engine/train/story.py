@@ -92,10 +92,11 @@ def _refuse_empty(request: TrainRequest, samples: Samples, legend: Legend) -> No
             )
 
 
-def _told(request: TrainRequest) -> list[dict[str, str | None]]:
+def _told(request: TrainRequest) -> list[dict[str, Any]]:
     """What the report says of each labelled season."""
     return [
-        {"season": s.name, "cube": s.cube_uri, "labels": s.labels.uri, "part": s.labels.part} for s in request.labelled
+        {"season": s.name, "cube": s.cube_uri, "labels": s.labels.uri, "part": s.labels.part, "tiles": len(s.tiles)}
+        for s in request.labelled
     ]
 
 

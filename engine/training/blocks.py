@@ -72,8 +72,7 @@ def deal_blocks(
     by_season, by_region = held_for(origin, len(y))
     regional = np.zeros(len(places), np.int8)
     np.maximum.at(regional, at, by_region)
-    free = (by_season == TRAIN) & (regional[at] == TRAIN)
-    held = np.maximum(by_season, by_region)
+    free, held = to_deal(block, origin), np.maximum(by_season, by_region)
     asked = [part for part in (VALIDATION, TEST) if not (held == part).any()]
     dealt, number = np.zeros(len(places), np.int8), seed
     if asked:
@@ -95,6 +94,12 @@ def held_for(origin: NDArray[np.void] | None, count: int) -> tuple[NDArray[np.in
     if origin is None:
         return np.zeros(count, np.int8), np.zeros(count, np.int8)
     return origin["by_season"], origin["by_region"]
+
+
+def to_deal(block: NDArray[np.int64], origin: NDArray[np.void] | None) -> NDArray[np.bool_]:
+    """(n,) bool, True for a sample that no season holds, in a block that no held-out region cuts."""
+    by_season, by_region = held_for(origin, len(block))
+    return (by_season == TRAIN) & ~np.isin(block, block[by_region != TRAIN])
 
 
 def _best_deal(

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, scale
-from engine.training.blocks import TEST, TRAIN, VALIDATION, Split, deal_blocks, held_for, off_held_out, within_one_part
+from engine.training.blocks import (
+    TEST,
+    VALIDATION,
+    Split,
+    deal_blocks,
+    held_for,
+    off_held_out,
+    to_deal,
+    within_one_part,
+)
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent, refuse_unlike
@@ -108,23 +117,21 @@ def _refuse_all_border(split: Split, whole: NDArray[np.bool_]) -> None:
 
 
 def _unlabelled(samples: Samples, split: Split, options: TrainOptions) -> NDArray[np.intp]:
-    """Samples without label, wholly seen, that neither lie in a block of validation or test nor touch one, nor are of a
-    season or a region that is held."""
-    rows = np.flatnonzero((samples.y == 0) & _free(samples)) if options.virtual else np.zeros(0, np.intp)
+    """Samples without label, wholly seen, that neither lie in a block of validation or test nor touch one, nor in a
+    region that is held."""
+    rows = (
+        np.flatnonzero((samples.y == 0) & to_deal(samples.block, samples.origin))
+        if options.virtual
+        else np.zeros(0, np.intp)
+    )
     near = None if samples.near is None else samples.near[rows]
     rows = rows[off_held_out(split, samples.block[rows], near)]
     return rows[[bool(np.isfinite(samples.x[row]).all()) for row in rows]] if len(rows) else rows
 
 
-def _free(samples: Samples) -> NDArray[np.bool_]:
-    """(n,) bool, True where neither season nor region is held."""
-    by_season, by_region = held_for(samples.origin, len(samples.y))
-    return (by_season == TRAIN) & (by_region == TRAIN)
-
-
 def _to_train_on(samples: Samples, options: TrainOptions) -> NDArray[np.int32]:
     """Codes of the samples that may come to be trained on."""
-    free = _free(samples)
+    free = to_deal(samples.block, samples.origin)
     return samples.y[free & (samples.y != 0)] if options.virtual else samples.y[free]
 
 
