@@ -32,7 +32,7 @@ from jobs.epochs import Epochs
 from jobs.finish import finish, stated
 from jobs.parcels import dealt_out, dealt_uri, described, shares
 from jobs.pinned import micro_batch, pin
-from jobs.seasons import other_seasons
+from jobs.seasons import described_season, other_seasons
 from jobs.spec import Spec
 
 CHANCE_KAPPA = 0.2
@@ -142,11 +142,8 @@ class Drive:
             return None
         start = request.options.start_from
         self.say(f"model: training a {request.options.family}" + (f", from {start}" if start else ""))
-        for season in request.seasons:
-            tiles = f"{len(season.tiles)} of {season.grid.tile_rows * season.grid.tile_cols} tiles of its grid"
-            self.say(
-                f"model: season from {season.name} on, part {season.labels.part}: {tiles} are in {season.cube_uri}"
-            )
+        for other in request.seasons:
+            self.say(f"model: {described_season(other)}")
         began = time.monotonic()
         told = Epochs(request.options.epochs, self.say, self.tick, self._ending)
         report = train(request, told.epoch, told.hooks())

@@ -22,3 +22,12 @@ def other_seasons(labels: LabelOptions, own: CubeLayout, recipe: Recipe) -> tupl
         records = Ledger(cube_ledger(uri)).load().latest
         found.append(other_season(number, uri, records, labels.of(season), own, recipe))
     return tuple(found)
+
+
+def described_season(season: Season) -> str:
+    """A sentence on what is learnt from: a cube whose building was cut short shows by its tiles."""
+    of_grid = season.grid.tile_rows * season.grid.tile_cols
+    return (
+        f"season from {season.name} on (part: {season.labels.part}), {len(season.tiles)} of the {of_grid} tiles of its "
+        f"grid are in {season.cube_uri}"
+    )
