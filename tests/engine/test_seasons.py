@@ -22,6 +22,7 @@ from engine.models import read_card
 from engine.objects import Objects
 from engine.samples import LabelOptions, OtherSeason, touched
 from engine.seasons import Season, other_season
+from engine.steps import SeasonOptions, regular_axis
 from engine.store import opened, prepare
 from engine.train import TrainRequest, collect, is_trained, target_of, train
 from engine.training import TrainOptions, fit
@@ -319,6 +320,22 @@ def test_a_cube_that_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=words) as told:
             other(season, own, uri=uri)
         assert uri in str(told.value)
+
+
+def test_a_leap_year_s_day_more_in_the_last_step_is_no_matter_but_another_first_day_is(tmp_path: Path) -> None:
+    request = with_second_season(tmp_path)
+    season, layouts = request.seasons[0], {}
+    for name, start, end in (("2023", "2023-01-01", "2023-12-01"), ("2024", "2024-01-01", "2024-12-01"),
+                             ("late", "2023-01-06", "2023-12-06")):  # fmt: skip
+        axis = regular_axis(SeasonOptions.model_validate({"start": start, "end": end}))
+        cube = Objects(str(tmp_path / f"{name}.zarr"))
+        layouts[name] = prepare(cube, GRID, dict.fromkeys(("radar", "optical"), axis))
+    own = replace(request.own, layout=layouts["2024"])
+    assert other(season, own, uri=str(tmp_path / "2023.zarr")).name == "2023-01-01"
+    with pytest.raises(
+        InputError, match=r"334 days in 34 steps from 06 January on.*335 days in 34 steps from 01 January"
+    ):
+        other(season, own, uri=str(tmp_path / "late.zarr"))
 
 
 @pytest.mark.parametrize(
