@@ -42,12 +42,10 @@ FEATURE_BANDS: Mapping[str, tuple[str, ...]] = {
 """Every feature a recipe may name, and the bands it is made of (an index: in the order its kernel takes them)."""
 
 FEATURE_UNITS: Mapping[str, str] = {
-    **dict.fromkeys(OPTICAL_BANDS, "reflectance"),
-    **dict.fromkeys(RADAR_BANDS, "linear power"),
-    **dict.fromkeys(THERMAL_BANDS, "kelvin"),
-    **dict.fromkeys(C2_BANDS, "root of linear power"),
+    **dict.fromkeys(OPTICAL_BANDS, "reflectance"), **dict.fromkeys(RADAR_BANDS, "linear power"),
+    **dict.fromkeys(THERMAL_BANDS, "kelvin"), **dict.fromkeys(C2_BANDS, "root of linear power"),
     **dict.fromkeys(("ndvi", "evi", "gcvi", "lswi", "rvi"), "index"),
-}
+}  # fmt: skip
 """The physical unit of every feature; reflectance is 0 to 1, an index has none."""
 
 
@@ -151,13 +149,8 @@ class Grid:
 
     def bounds(self, window: Window) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) of a window in the grid's CRS."""
-        r = self.resolution
-        return (
-            self.left + window.x0 * r,
-            self.top - window.y1 * r,
-            self.left + window.x1 * r,
-            self.top - window.y0 * r,
-        )
+        r, left, top = self.resolution, self.left, self.top
+        return left + window.x0 * r, top - window.y1 * r, left + window.x1 * r, top - window.y0 * r
 
     def transform(self, window: Window) -> tuple[float, float, float, float, float, float]:
         """Affine coefficients (a, b, c, d, e, f) of a window's pixels, row-major as rasterio and STAC write them."""
@@ -264,18 +257,24 @@ class FeatureBlock:
     valid: NDArray[np.bool_]
 
 
+ORIGIN = np.dtype([("number", "i2"), ("season", "U10"), ("region", "U64"), ("by_season", "i1"), ("by_region", "i1")])
+"""Where a sample is from: the number of its season (0 is the job's own), that season's first day, the held-out region
+it lies in ('' = none); and the part that season and region are held for (0 = none, 1 = validation, 2 = test)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Samples:
     """Labelled pixels for training.
 
     x: (n, t, f) float32 as in FeatureBlock; (n, t, f, s, s) with the square of pixels around each, for models that look
     at neighbours. y: (n,) int32 label codes of the legend. block: (n,) int64, spatial block a sample lies in; blocks,
-    never pixels, are dealt to train, validation and test. row, col: (n,) int32 grid pixel. near, with squares
-    only: (n, m) int64, the blocks of labelled pixels that each touches, 0 = none. later, for forecasts only: (n, p, f)
-    float32, the steps after those of x, as in x but NaN after a band's last observation. observed, for cut-offs drawn
-    at random only: (n, t, b) float32, the bands behind x with their gaps (``engine.features.unfilled``). For virtual
-    labels unlabelled pixels stand among them: y is 0, block that of their own place, near the blocks of all pixels that
-    each touches.
+    never pixels, are dealt to train, validation and test. row, col: (n,) int32 pixel of the season's own grid. near,
+    with squares or a border only: (n, m) int64, the blocks of labelled pixels that each touches, 0 = none. later, for
+    forecasts only: (n, p, f) float32, the steps after those of x, as in x but NaN after a band's last observation.
+    observed, for cut-offs drawn at random only: (n, t, b) float32, the bands behind x with their gaps
+    (``engine.features.unfilled``). origin: (n,) ORIGIN; None: one season, nothing is held. For virtual labels
+    unlabelled pixels stand among them: y is 0, block that of their own place, near the blocks of all pixels that each
+    touches.
     """
 
     x: NDArray[np.float32]
@@ -286,6 +285,7 @@ class Samples:
     near: NDArray[np.int64] | None = None
     later: NDArray[np.float32] | None = None
     observed: NDArray[np.float32] | None = None
+    origin: NDArray[np.void] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from jobs.checks import checked_card
 from jobs.control import resolve_run
 from jobs.page import page
 from jobs.pinned import pinned_plan
+from jobs.seasons import other_seasons
 from jobs.spec import Spec
 
 FOLDER = "assessment"
@@ -93,11 +94,13 @@ def assess(
         "steps": {"count": done.card.recipe.steps, "days": done.card.recipe.step_days},
         "model": {"name": done.card.name, "family": done.card.family, "digest": done.digest},
     }
-    if labels or done.spec.labels:
+    if labels or (done.spec.labels and done.spec.labels.uri):
         facts |= _by_labels(done, request_of(done, labels, column), labels is not None, dates, against)
     elif sample is None:
         raise InputError(
-            "the run has no labels", place="labels", remedy="name some with --labels, or a filled-in --sample"
+            "the run has no labels of its own season",
+            place="labels",
+            remedy="name some with --labels, or a filled-in --sample",
         )
     facts["areas"] = _areas(done, sample)
     folder = Objects(out or f"{done.spec.output.uri}/{FOLDER}")
@@ -144,13 +147,16 @@ def draw_sample(run: str, out: str, *, size: int | None = None, error: float | N
 def request_of(done: Finished, labels: str | None = None, column: str | None = None) -> TrainRequest:
     """What collects the labelled pixels as the model's training did, from the run's labels or from others."""
     spec, card = done.spec, done.card
-    options = spec.labels or LabelOptions(uri=labels or "")
-    options = options.model_copy(update={k: v for k, v in (("uri", labels), ("column", column)) if v})
+    options = spec.labels or LabelOptions(uri=labels)
+    if labels and labels != options.uri:  # judged alone, whatever the training's were held for
+        options = options.model_copy(update={"uri": labels, "part": "any", "seasons": (), "regions": None})
+    options = options.model_copy(update={"column": column} if column else {})
     season = done.plan.axes[next(iter(done.plan.axes))]
     trained = card.training.get("options")
+    layout = layout_of(Objects(spec.cube.uri), done.plan.grid, done.plan.axes)
     return TrainRequest(
         plan=done.plan,
-        layout=layout_of(Objects(spec.cube.uri), done.plan.grid, done.plan.axes),
+        layout=layout,
         records=Ledger(cube_ledger(spec.cube.uri)).load().latest,
         cube_uri=spec.cube.uri,
         labels=options,
@@ -158,6 +164,7 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
         options=TrainOptions.model_validate(trained) if trained else spec.train_options(),
         model_uri=spec.model.uri,
         domain=Domain(geometry=outline(done.plan), start=season.starts[0], end=season.ends[-1]),
+        seasons=other_seasons(options, layout, card.recipe),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import permutations
@@ -22,9 +23,9 @@ from engine.models import Card, Recipe, read_card
 from engine.models.card import Family
 from engine.objects import Objects, absolute
 from engine.plan import Plan, refuse_too_large
-from engine.samples import LabelOptions, is_raster, read_legend
+from engine.samples import LabelOptions, Regions, is_raster, read_legend
 from engine.steps import usable_steps
-from engine.store import refuse_other_cube
+from engine.store import CubeLayout, refuse_other_cube
 from engine.training import refuse_unlike
 from engine.training.blocks import FOLDS
 from engine.types import Grid
@@ -32,6 +33,7 @@ from jobs.cluster import is_remote
 from jobs.headers import Box, overlap, parcel_box, polygon_box, raster_box
 from jobs.pinned import fresh_plan
 from jobs.reach import about, check_address, probe, within
+from jobs.seasons import other_seasons
 from jobs.spec import Spec
 
 STORE_S = 10.0
@@ -63,6 +65,7 @@ def checked_plan(spec: Spec) -> Plan:
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
     if spec.labels:
         _check_parent(spec)
+        _check_other_seasons(spec, plan)
     recipe, family, halo = model_needs(spec)
     if spec.parcels is not None and halo:
         raise SpecError(
@@ -194,20 +197,41 @@ def _check_addresses(spec: Spec) -> None:
 def _check_labels(spec: Spec, grid: Grid) -> None:
     labels = spec.labels
     assert labels is not None
-    with about(f"labels.uri = {labels.uri}"):
+    ground = _label_ground("labels.uri", labels, grid) if labels.uri else None
+    if labels.legend is not None:
+        with about(f"labels.legend = {labels.legend}"):
+            _check_legend(labels.legend)
+    if labels.regions is not None:
+        with about(f"labels.regions.uri = {labels.regions.uri}"):
+            Regions(labels.regions, grid)
+    if ground and not labels.seasons:
+        _check_blocks(spec, [ground], grid.resolution)
+
+
+def _label_ground(key: str, labels: LabelOptions, grid: Grid) -> Box:
+    """The part of the grid that the labels cover, as far as their header tells."""
+    assert labels.uri is not None
+    with about(f"{key} = {labels.uri}"):
         raster = is_raster(labels.uri)
         if raster and labels.column != LabelOptions.model_fields["column"].default:
             raise SpecError(
                 f"{labels.column!r}, but the labels are a raster",
-                place="labels.column",
+                place=f"{key.removesuffix('uri')}column",
                 remedy="leave it out: it is for polygons",
             )
-        box = raster_box(labels.uri, grid) if raster else polygon_box(labels.uri, labels.column, grid)
-        ground = overlap(box, grid)
-    if labels.legend is not None:
-        with about(f"labels.legend = {labels.legend}"):
-            _check_legend(labels.legend)
-    _check_blocks(spec, ground, grid.resolution)
+        return overlap(raster_box(labels.uri, grid) if raster else polygon_box(labels.uri, labels.column, grid), grid)
+
+
+def _check_other_seasons(spec: Spec, plan: Plan) -> None:
+    """Whether the cubes and labels of other seasons are there and fit this job's own."""
+    labels = spec.labels
+    if labels is None or not labels.seasons:
+        return
+    grounds = [_label_ground("labels.uri", labels, plan.grid)] if labels.uri and labels.part == "any" else []
+    for season in other_seasons(labels, CubeLayout(plan.grid, plan.axes, {}), spec.recipe()):
+        ground = _label_ground(f"labels.seasons.{season.number - 1}.uri", season.labels, season.grid)
+        grounds += [ground] if season.labels.part == "any" else []
+    _check_blocks(spec, grounds, plan.grid.resolution)
 
 
 def _check_legend(uri: str) -> None:
@@ -225,15 +249,26 @@ def _check_legend(uri: str) -> None:
             raise InputError(f"colour {colour!r} of code {code}", expected="#rrggbb", remedy="write it so")
 
 
-def _check_blocks(spec: Spec, ground: Box, resolution: float) -> None:
-    """SpecError where labels can lie in too few blocks to be dealt to training, validation and test."""
+def _check_blocks(spec: Spec, grounds: Sequence[Box], resolution: float) -> None:
+    """SpecError where labels can lie in too few blocks to be dealt to training, validation and test, or where nothing
+    of a block lies further from its edge than the border is wide."""
+    assert spec.labels is not None
     side = spec.train_options().block_m
-    left, bottom, right, top = ground
+    if 2 * spec.labels.border_m >= side:
+        raise SpecError(
+            f"{spec.labels.border_m:g} m on every side of blocks of {side:g} m",
+            expected="less than half of labels.block_m",
+            place="labels.border_m",
+            remedy="make it narrower, or blocks larger",
+        )
+    left, bottom, right, top = (
+        pick(values) for pick, values in zip((min, min, max, max), zip(*grounds, strict=True), strict=True)
+    )
     columns = math.ceil(right / side) - math.floor(left / side)
     rows = math.ceil(top / side) - math.floor(bottom / side)
-    if columns * rows < FOLDS:
+    if columns * rows < FOLDS and not spec.labels.held >= {"validation", "test"}:
         fitting = max(math.sqrt((right - left) * (top - bottom)) / 6 // resolution, 1) * resolution
-        given = spec.labels is not None and spec.labels.block_m is not None
+        given = spec.labels.block_m is not None
         raise SpecError(
             f"{side:g} m: the labelled {right - left:.0f} x {top - bottom:.0f} m lie in {columns * rows} blocks",
             expected=f"{FOLDS} blocks or more, to deal to training, validation and test",

@@ -32,6 +32,7 @@ from jobs.epochs import Epochs
 from jobs.finish import finish, stated
 from jobs.parcels import dealt_out, dealt_uri, described, shares
 from jobs.pinned import micro_batch, pin
+from jobs.seasons import described_season, other_seasons
 from jobs.spec import Spec
 
 CHANCE_KAPPA = 0.2
@@ -134,12 +135,15 @@ class Drive:
             model_uri=spec.model.uri,
             domain=Domain(geometry=outline(self.plan), start=season.starts[0], end=season.ends[-1]),
             mask=spec.mask,
+            seasons=other_seasons(spec.labels, layout, spec.recipe()),
         )
         if is_trained(request):
             self.say("model: already trained from this cube and these labels")
             return None
         start = request.options.start_from
         self.say(f"model: training a {request.options.family}" + (f", from {start}" if start else ""))
+        for other in request.seasons:
+            self.say(f"model: {described_season(other)}")
         began = time.monotonic()
         told = Epochs(request.options.epochs, self.say, self.tick, self._ending)
         report = train(request, told.epoch, told.hooks())

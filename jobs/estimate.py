@@ -125,7 +125,9 @@ def _stage_seconds(spec: Spec, todo: Plan, plan: Plan, rates: Rates, family: Fam
         options = spec.train_options()
         legend = spec.labels.legend
         classes = len(read_legend(legend, np.zeros(0, np.int32)).names) if legend else _USUAL_CLASSES
-        most = min(0.6 * plan.grid.width * plan.grid.height, classes * options.per_class)
+        seasons = len(spec.labels.seasons) + bool(spec.labels.uri)
+        most = min(0.6 * plan.grid.width * plan.grid.height * seasons, classes * options.per_class)
+        most *= 2 if options.adversarial else 1  # as many series of the other domain
         if family == "svm":
             seconds["training_at_most"] = most**2 * _SVM_S
         elif family != "forest":

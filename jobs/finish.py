@@ -77,7 +77,8 @@ def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, folders: Mapping[
         output.delete(["map.png"])
         return
     small = plan.grid.height * plan.grid.width <= _MOST_PX_BESIDE
-    labels = spec.labels.uri if spec.labels and is_raster(spec.labels.uri) and small else None
+    labels = spec.labels and spec.labels.uri
+    labels = labels if labels and is_raster(labels) and small else None
     with suppress(RasterioError, OSError, TilthError):  # the map is whole without its picture
         output.put("map.png", picture.draw(spec.output.uri, card, plan, folders, title=spec.name, truth=labels))
 

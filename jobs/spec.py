@@ -120,6 +120,7 @@ class Spec(Options):
         self._refuse_features_without_inputs(set(given))
         if self.labels is not None:
             self._refuse_cut_offs_of_another_season()
+        self._refuse_other_seasons_misused()
         places = {"cube.uri": self.cube.uri, "model.uri": self.model.uri, "output.uri": self.output.uri}
         for name, uri in places.items():
             if not uri:
@@ -140,6 +141,20 @@ class Spec(Options):
             raise ValueError(
                 f"model.train.cascade.from_step {first} leaves nothing to forecast of a season of {steps} steps; use "
                 f"less than {steps}, or shorter steps"
+            )
+
+    def _refuse_other_seasons_misused(self) -> None:
+        labels = self.labels
+        if labels and self.cube.uri in (season.cube for season in labels.seasons):
+            raise ValueError(f"labels.seasons names cube.uri itself, {self.cube.uri}; its labels are labels.uri")
+        if self.model.train.adversarial is None:
+            return
+        if labels is None or not labels.seasons:
+            raise ValueError("model.train.adversarial without labels.seasons; name other seasons to learn from")
+        if labels.uri is not None and labels.part != "test":
+            raise ValueError(
+                f"model.train.adversarial with labels.uri and labels.part {labels.part}; it is for a season not to "
+                "be learnt from: take labels.uri out, or set labels.part: test to judge by it"
             )
 
     def _refuse_features_without_inputs(self, given: set[str]) -> None:

@@ -34,8 +34,9 @@ def judges(request: TrainRequest, card: Card, *, foreign: bool) -> Judges:
     """The labelled pixels that may judge the model of ``card``.
 
     Where dealing the labels' blocks gives the very parts that the card tells of, these are the training's labels, and
-    its test blocks are returned. Other labels are returned whole if ``foreign`` says that they are meant to be others.
-    Raises InputError where they are not, or where no label is of a class the model knows.
+    what of its test part is of the job's own season is returned: a map is judged in its year. Other labels are returned
+    whole if ``foreign`` says that they are meant to be others. Raises InputError where they are not, where no label is
+    of a class the model knows, or where the whole test part is of other seasons.
     """
     samples = collect(replace(request, options=request.options.model_copy(update={"virtual": None})))
     codes = np.array([entry.code for entry in card.classes])
@@ -47,7 +48,7 @@ def judges(request: TrainRequest, card: Card, *, foreign: bool) -> Judges:
         raise InputError(
             f"codes {unknown.tolist()[:10]}, none of which the model knows",
             expected=f"some of {sorted(codes.tolist())[:10]}",
-            place=request.labels.uri,
+            place=str(request.labels.uri),
             remedy="give labels in the codes of the model's own legend",
         )
     samples = chosen(samples, known)
@@ -57,11 +58,20 @@ def judges(request: TrainRequest, card: Card, *, foreign: bool) -> Judges:
         raise InputError(
             "these labels and this cube do not deal into the parts that the model's card tells of",
             expected="the labels and the cube that the model was trained from: else it is not known what it has seen",
-            place=request.labels.uri,
+            place=str(request.labels.uri),
             remedy="train anew (tilth submit), or name labels it never saw with --labels",
         )
     if test is None:
         return Judges(samples, y, False, left_out)
+    if samples.origin is not None:
+        test = test[samples.origin["number"][test] == 0]
+    if not len(test):
+        raise InputError(
+            "the training's test part is of other seasons than the map",
+            expected="labels of the map's own season that the model never saw",
+            place="labels",
+            remedy="name some with --labels, or points to estimate from with --sample",
+        )
     return Judges(chosen(samples, test), y[test], True, left_out)
 
 

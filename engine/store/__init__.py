@@ -7,6 +7,7 @@ or foreign shard is never taken for the tile. Zarr itself does all encoding; ``x
 
 from engine.store.layout import CubeLayout
 from engine.store.metadata import layout_of, prepare, refuse_other_cube
+from engine.store.opened import opened
 from engine.store.shards import checksum, decode_layer, decode_window, encode_layer
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "decode_window",
     "encode_layer",
     "layout_of",
+    "opened",
     "prepare",
     "refuse_other_cube",
 ]

@@ -36,8 +36,8 @@ def prepare(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayou
 
     Raises InputError where the uri holds a cube of another grid, season start or step.
     """
-    held = _held(objects, axes)
-    copy = _copied(held)
+    held = held_metadata(objects, axes)
+    copy = copied(held)
     store = MemoryStore(copy)
     layout = layout_of(objects, grid, axes)
     distinct = {axis.name: axis for axis in axes.values()}
@@ -69,9 +69,9 @@ def prepare(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLayou
 
 def refuse_other_cube(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> None:
     """InputError where ``prepare`` would raise it; writes nothing."""
-    held = _held(objects, axes)
+    held = held_metadata(objects, axes)
     if "zarr.json" in held:
-        root = zarr.open_group(MemoryStore(_copied(held)), mode="r", use_consolidated=False)
+        root = zarr.open_group(MemoryStore(copied(held)), mode="r", use_consolidated=False)
         _refuse_other(root, layout_of(objects, grid, axes), objects)
 
 
@@ -80,12 +80,12 @@ def layout_of(objects: Objects, grid: Grid, axes: Mapping[str, Axis]) -> CubeLay
     return CubeLayout(grid, dict(axes), {name: _room(objects, name, axis) for name, axis in axes.items()})
 
 
-def _copied(held: Mapping[str, bytes]) -> dict[str, Buffer]:
+def copied(held: Mapping[str, bytes]) -> dict[str, Buffer]:
     """What Zarr works on, in memory: the store is asked, and written to, by ``objects`` alone, which is patient."""
     return {key: default_buffer_prototype().buffer.from_bytes(data) for key, data in held.items()}
 
 
-def _held(objects: Objects, axes: Mapping[str, Axis]) -> dict[str, bytes]:
+def held_metadata(objects: Objects, axes: Mapping[str, Axis]) -> dict[str, bytes]:
     """Every array's metadata that the cube has, and the values of the small ones. Not listed: shards are many."""
     layers = [array for layer in get_args(LayerName) for array in (layer, f"{layer}_count")]
     held = _found(objects, ["zarr.json", *(f"{name}/zarr.json" for name in layers)])
@@ -143,7 +143,7 @@ def _refuse_other_grid(root: zarr.Group, grid: Grid, objects: Objects) -> None:
 
 def _refuse_other_season(root: zarr.Group, axis: Axis, objects: Objects) -> None:
     starts = _seconds(axis.starts)
-    known = np.asarray(_array_in(root, axis.name)[:]) if axis.name in root else starts[:0]
+    known = np.asarray(array_in(root, axis.name)[:]) if axis.name in root else starts[:0]
     if not known.any():  # none yet, or its writing was cut short
         return
     shared = min(len(known), len(starts))
@@ -197,7 +197,7 @@ def _write_coordinate(
     have been killed before, in or after its writing."""
     attributes = json.loads(json.dumps(attributes))
     if name in root:
-        known = _array_in(root, name)
+        known = array_in(root, name)
         if dict(known.attrs) == attributes and np.array_equal(np.asarray(known[...]), data):
             return
     names = dims if dims is not None else (name,) * data.ndim
@@ -218,7 +218,7 @@ def _seconds(moments: Sequence[datetime]) -> NDArray[np.int64]:
     return np.array([int(moment.timestamp()) for moment in moments], np.int64)
 
 
-def _array_in(root: zarr.Group, name: str) -> zarr.Array:
+def array_in(root: zarr.Group, name: str) -> zarr.Array:
     found = root[name]
     assert isinstance(found, zarr.Array)
     return found

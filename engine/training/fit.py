@@ -57,7 +57,8 @@ def training_key(
 ) -> str:
     """Digest of all that decides a training's outcome; it is in the card as ``training["key"]``."""
     data = hashlib.sha256()
-    for array in (samples.x, samples.y, samples.block, samples.near, samples.later, samples.observed, target):
+    columns = (samples.x, samples.y, samples.block, samples.near, samples.later, samples.observed, samples.origin)
+    for array in (*columns, target):
         data.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     legend = [[code, classes[code], (colours or {}).get(code)] for code in sorted(classes)]
     settings = [TRAINING_VERSION, options.decisive(), recipe.model_dump(mode="json"), legend]

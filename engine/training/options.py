@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from engine.models.card import PATCHES, Family
+from engine.training.adversarial_options import AdversarialOptions
 from engine.training.cascade_options import CascadeOptions
 from engine.training.virtual_options import VirtualOptions
 from engine.types import MAX_HALO, Options
@@ -54,6 +55,8 @@ class TrainOptions(Options):
     where all classes are as common. A forest and an SVM know ``balanced_loss`` alone."""
     virtual: VirtualOptions | None = None
     """Train on unlabelled pixels as well that resemble labelled ones; any family. None: on labelled ones alone."""
+    adversarial: AdversarialOptions | None = None
+    """For family agrispec: learn from other seasons' labels what cannot tell them from this one. None: do not adapt."""
     trees: Annotated[int, Field(ge=1)] = 200
     """Trees of a forest."""
     patch: Annotated[int, Field(ge=3, le=2 * MAX_HALO + 1)] | None = None
@@ -114,9 +117,23 @@ class TrainOptions(Options):
             raise ValueError("virtual with cascade.cutoff: random; use cutoff: fixed, or leave virtual out")
         return self
 
+    @model_validator(mode="after")
+    def _agrispec_alone_adapts(self) -> TrainOptions:
+        if self.adversarial is not None and (self.family != "agrispec" or self.imbalance == "mixup"):
+            raise ValueError(
+                f"adversarial with family {self.family} and imbalance {self.imbalance}; it is for agrispec, and for "
+                "another imbalance than mixup"
+            )
+        return self
+
     def decisive(self) -> dict[str, Any]:
         """What of the options decides a model, as JSON: where the one to go on from lies does not, its digest does."""
         return self.model_dump(mode="json", exclude={"start_from"})
+
+    @property
+    def forecasts(self) -> bool:
+        """Whether the steps after the cut-off are targets: of CLEC with a fixed one."""
+        return self.family == "clec" and self.cascade.from_step is None
 
     @property
     def most_judged(self) -> int:

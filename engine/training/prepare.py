@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,16 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.features import bands_needed
 from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, scale
-from engine.training.blocks import Split, deal_blocks, off_held_out, within_one_part
+from engine.training.blocks import (
+    TEST,
+    VALIDATION,
+    Split,
+    deal_blocks,
+    held_for,
+    off_held_out,
+    to_deal,
+    within_one_part,
+)
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent, refuse_unlike
@@ -50,8 +60,7 @@ def prepare(
     """Samples ready for training, the same for equal arguments. Raises InputError as ``engine.training.fit`` says."""
     _check_shapes(samples, recipe)
     _check_observed(samples, recipe, options)
-    labelled = samples.y[samples.y != 0] if options.virtual else samples.y
-    entries, left_out = _choose_classes(labelled, classes, options, colours)
+    entries, left_out = _choose_classes(_to_train_on(samples, options), classes, options, colours)
     if parent:
         refuse_unlike(parent.card, recipe, options, 0 if samples.later is None else samples.later.shape[1])
         entries = parent.classes(entries)
@@ -65,7 +74,9 @@ def prepare(
             n: replace(p, seasons=_seasons(samples, used[rows[n]], recipe, scaling, first)) for n, p in parts.items()
         }
     dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": torn}
-    rows, free = {name: used[own] for name, own in rows.items()}, _unlabelled(samples, split, used, options)
+    if samples.origin is not None:
+        dealt |= _origin_report(split, samples.origin[used], rows)
+    rows, free = {name: used[own] for name, own in rows.items()}, _unlabelled(samples, split, options)
     return Prepared(entries, left_out, scaling, rows, parts, dealt, free)
 
 
@@ -77,17 +88,59 @@ def deal(
     used: (n,) indices of the samples. y: (n,) their class indices.
     """
     block, near = samples.block[used], None if samples.near is None else samples.near[used]
-    split = deal_blocks(y, block, options.seed, options.block_m)
-    whole = within_one_part(split, block, near)
-    return split, _chosen(split, whole, y, options), int((~whole).sum())
+    origin = None if samples.origin is None else samples.origin[used]
+    _refuse_lost_holds(samples, origin)
+    split = deal_blocks(y, block, options.seed, options.block_m, origin)
+    whole = within_one_part(split, block, near, held_for(origin, len(y))[0])
+    dealt = split.train | split.validation | split.test
+    _refuse_all_border(split, whole)
+    return split, _chosen(split, whole, y, options), int((dealt & ~whole).sum())
 
 
-def _unlabelled(samples: Samples, split: Split, used: NDArray[np.intp], options: TrainOptions) -> NDArray[np.intp]:
-    """Samples without label, wholly seen, that neither lie in a block of validation or test nor touch one."""
-    rows = np.flatnonzero(samples.y == 0) if options.virtual else np.zeros(0, np.intp)
+def _refuse_lost_holds(samples: Samples, used: NDArray[np.void] | None) -> None:
+    """InputError where a season or region is held for a part, but none of its samples is of a class to be trained:
+    blocks would be dealt in its place."""
+    if samples.origin is None or used is None:
+        return
+    for column, part in product(("by_season", "by_region"), (VALIDATION, TEST)):
+        if (samples.origin[column] == part).any() and not (used[column] == part).any():
+            raise InputError(
+                f"the {column[3:]} held for {'validation' if part == VALIDATION else 'test'} has no sample of a class "
+                "that is trained",
+                expected="classes that the seasons and regions to be learnt from have as well",
+                place="labels",
+                remedy="hold another one, or lower labels.min_samples",
+            )
+
+
+def _refuse_all_border(split: Split, whole: NDArray[np.bool_]) -> None:
+    empty = [name for name, mask in split.parts.items() if not (mask & whole).any()]
+    if empty:
+        raise InputError(
+            f"all samples of {' and '.join(empty)} are near labels of another part",
+            expected="some that are not",
+            place="labels",
+            remedy="larger blocks (labels.block_m), a narrower labels.border_m, or a smaller model.train.patch",
+        )
+
+
+def _unlabelled(samples: Samples, split: Split, options: TrainOptions) -> NDArray[np.intp]:
+    """Samples without label, wholly seen, that neither lie in a block of validation or test nor touch one, nor in a
+    region that is held."""
+    rows = (
+        np.flatnonzero((samples.y == 0) & to_deal(samples.block, samples.origin))
+        if options.virtual
+        else np.zeros(0, np.intp)
+    )
     near = None if samples.near is None else samples.near[rows]
-    rows = rows[off_held_out(split, samples.block[used], samples.block[rows], near)]
+    rows = rows[off_held_out(split, samples.block[rows], near)]
     return rows[[bool(np.isfinite(samples.x[row]).all()) for row in rows]] if len(rows) else rows
+
+
+def _to_train_on(samples: Samples, options: TrainOptions) -> NDArray[np.int32]:
+    """Codes of the samples that may come to be trained on."""
+    free = to_deal(samples.block, samples.origin)
+    return samples.y[free & (samples.y != 0)] if options.virtual else samples.y[free]
 
 
 def _check_shapes(samples: Samples, recipe: Recipe) -> None:
@@ -240,3 +293,16 @@ def _split_report(split: Split, parts: Mapping[str, Part], entries: tuple[ClassE
             "lacks": [entry.name for entry, count in zip(entries, counts, strict=True) if count == 0],
         }
     return rows
+
+
+def _origin_report(split: Split, origin: NDArray[np.void], rows: Mapping[str, NDArray[np.intp]]) -> dict[str, Any]:
+    """Samples of each season, and of each held-out region, by part; how many were left out since their place is held
+    for a later part than they."""
+
+    def counted(key: str) -> list[dict[str, Any]]:
+        names = [str(name) for name in np.unique(origin[key]) if str(name)]
+        of = {part: origin[key][own] for part, own in rows.items()}
+        return [{key: name, **{part: int((held == name).sum()) for part, held in of.items()}} for name in names]
+
+    undealt = int((~(split.train | split.validation | split.test)).sum())
+    return {"seasons": counted("season"), "regions": counted("region"), "left_out_at_held_places": undealt}

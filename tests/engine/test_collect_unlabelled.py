@@ -49,7 +49,11 @@ def test_unlabelled_pixels_come_behind_labelled_ones_that_stay_the_same(
     codes, block = Labels(request.labels, GRID, 50).read(WHOLE)
     assert (bare.y != 0).all()
     for name, array in rows_of(more, more.y != 0).items():
-        np.testing.assert_array_equal(array, getattr(bare, name), err_msg=name)
+        expected = getattr(bare, name)
+        if name == "near":  # as wide as the widest, and unlabelled pixels may touch more blocks
+            assert not array[:, expected.shape[1] :].any()
+            array = array[:, : expected.shape[1]]
+        np.testing.assert_array_equal(array, expected, err_msg=name)
     free = more.y == 0
     assert 60 < free.sum() <= 3 * (~free).sum()
     assert (codes[more.row[free], more.col[free]] == 0).all() and (more.col[free] < 15).all()
@@ -61,7 +65,7 @@ def test_unlabelled_pixels_come_behind_labelled_ones_that_stay_the_same(
         for i in np.flatnonzero(free):
             row, col = more.row[i], more.col[i]
             if 0 < row < 29 and 0 < col < 29:
-                np.testing.assert_array_equal(more.near[i], around[row : row + 3, col : col + 3].ravel())
+                assert set(more.near[i].tolist()) - {0} == set(around[row : row + 3, col : col + 3].ravel().tolist())
     again = collect(request)
     np.testing.assert_array_equal(more.x, again.x)
 

@@ -1,11 +1,10 @@
-"""Labels on the ground -> labelled pixels for training, each in the spatial block it is dealt out with."""
+"""Labels on the ground: the code and the spatial block of each pixel, and the legend that names the codes."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import fsspec
 import geopandas as gpd
@@ -14,32 +13,17 @@ import pandas as pd
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from pydantic import Field
 from rasterio.features import rasterize
 
 from engine.errors import InputError
 from engine.ground import read_raster
 from engine.objects import absolute, file_digest
-from engine.types import Grid, Options, Samples, Window
+from engine.samples.options import LabelOptions
+from engine.samples.polygons import read_polygons
+from engine.types import Grid, Samples, Window
 
 MOST_PER_TILE = 20_000
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
-
-
-class LabelOptions(Options):
-    """What grew where: a raster of codes, or polygons with a code column; and the legend that names the codes."""
-
-    uri: str
-    legend: str | None = None
-    """CSV with columns code and name, optionally colour (#rrggbb) and kind (rows of kind CT are crops)."""
-    column: str = "crop_code"
-    """For polygons: the column of codes."""
-    ignore: tuple[int, ...] = (0,)
-    """Codes that mean: not labelled."""
-    block_m: Annotated[float, Field(gt=0)] | None = None
-    """Side of the blocks dealt whole to training, validation and test; None: as ``model.train`` says."""
-    min_samples: Annotated[int, Field(ge=1)] | None = None
-    """Classes with fewer labelled pixels are left out; None: as ``model.train`` says."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +38,13 @@ class Labels:
     """Labels of a whole area; asks for one window at a time."""
 
     def __init__(self, options: LabelOptions, grid: Grid, block_m: float) -> None:
-        self.options, self.grid, self.block_m = options, grid, block_m
-        self._parcels = None if is_raster(options.uri) else _read_parcels(options, grid, block_m)
+        assert options.uri is not None, "a season without labels is not read"
+        self.options, self.uri, self.grid, self.block_m = options, options.uri, grid, block_m
+        self._parcels = None if is_raster(self.uri) else _read_parcels(options, self.uri, grid, block_m)
 
     def identity(self) -> list[Any]:
         """What changes when the labels do."""
-        return [self.options.model_dump(mode="json"), self.block_m, file_digest(self.options.uri)]
+        return [self.options.model_dump(mode="json"), self.block_m, file_digest(self.uri)]
 
     def read(self, window: Window) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Codes (y, x) int32, 0 = not labelled, and the block (y, x) int64 of each pixel.
@@ -69,7 +54,7 @@ class Labels:
         """
         if self._parcels is not None:
             return self._of_parcels(window)
-        patch = read_raster(self.options.uri, self.grid, window)
+        patch = read_raster(self.uri, self.grid, window)
         codes = np.zeros(window.shape, np.int32)
         if patch is not None:
             codes = patch.on_grid(patch.values.astype(np.int32), 0)
@@ -111,18 +96,6 @@ def draw(
     return rows, cols
 
 
-def joined(parts: list[Samples]) -> Samples:
-    """One table of several, all with the same columns."""
-    held = [name for name in Samples.__slots__ if getattr(parts[0], name) is not None]
-    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in held})
-
-
-def chosen(samples: Samples, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Samples:
-    """Some rows of a table, by mask or by number."""
-    held = [name for name in Samples.__slots__ if getattr(samples, name) is not None]
-    return replace(samples, **{name: getattr(samples, name)[rows] for name in held})
-
-
 def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:
     """Names and colours by code; without a legend every code present is named after itself."""
     if uri is None:
@@ -155,34 +128,17 @@ def is_raster(uri: str) -> bool:
     return uri.lower().endswith(RASTER_SUFFIXES)
 
 
-def _read_parcels(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoDataFrame:
-    try:
-        with fsspec.open(options.uri, "rb") as file:
-            data = io.BytesIO(file.read())
-        read = gpd.read_parquet if options.uri.lower().endswith("parquet") else gpd.read_file
-        frame = read(data)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", expected="polygons or a raster", place=options.uri) from error
-    if options.column not in frame.columns:
-        raise InputError(
-            f"columns {list(frame.columns)}",
-            expected=f"a column {options.column!r} of integer codes",
-            place=options.uri,
-            remedy="name the column under labels.column",
-        )
-    if frame.crs is None:
-        raise InputError("the polygons have no CRS", place=options.uri, remedy="write it into the file")
-    shapes = frame.geometry.to_numpy()
-    frame = frame[frame[options.column].notna() & ~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)]
-    codes = _integers(frame[options.column], options.column, options.uri)
+def _read_parcels(options: LabelOptions, uri: str, grid: Grid, block_m: float) -> gpd.GeoDataFrame:
+    frame = read_polygons(uri, options.column, "labels.column", "integer codes")
+    codes = _integers(frame[options.column], options.column, uri)
     frame, codes = frame[~codes.isin(options.ignore)].to_crs(grid.crs), codes[~codes.isin(options.ignore)]
-    _refuse_overlaps(frame, codes, grid, options)
+    _refuse_overlaps(frame, codes, grid, uri)
     points = frame.geometry.representative_point()
     block = _block(points.x.to_numpy(), points.y.to_numpy(), block_m)
     return gpd.GeoDataFrame({"code": codes, "block": block}, geometry=frame.geometry)
 
 
-def _refuse_overlaps(frame: gpd.GeoDataFrame, codes: pd.Series, grid: Grid, options: LabelOptions) -> None:
+def _refuse_overlaps(frame: gpd.GeoDataFrame, codes: pd.Series, grid: Grid, uri: str) -> None:
     """InputError where polygons of different codes share ground at least a pixel wide; a narrower sliver is let be."""
     left, bottom, right, top = grid.bounds(Window(0, grid.height, 0, grid.width))
     shapes = frame.geometry.to_numpy()
@@ -201,7 +157,7 @@ def _refuse_overlaps(frame: gpd.GeoDataFrame, codes: pd.Series, grid: Grid, opti
             f"{codes.iloc[a]}) and row {frame.index[b]} (code {codes.iloc[b]}), which share {first.area:.0f} m2 at "
             f"x {at.x:.0f}, y {at.y:.0f} in {grid.crs}",
             expected="one code for every place (overlaps narrower than a pixel are let be)",
-            place=options.uri,
+            place=uri,
             remedy="cut or remove one of each pair, or name its code under labels.ignore",
         )
 

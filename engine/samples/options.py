@@ -1,0 +1,102 @@
+"""What a person may say of labels; light, for the spec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from engine.types import Options
+
+Held = Literal["any", "validation", "test"]
+"""What a season is for: ``any``, its blocks are dealt as usual; else it is that part, as a whole."""
+HELD: tuple[Held, ...] = ("any", "validation", "test")
+"""Their places are the numbers that ORIGIN holds."""
+
+
+class OtherSeason(Options):
+    """Labels of another season, whose cube was built before (``tilth cube``) from that season's start and days."""
+
+    cube: Annotated[str, Field(min_length=1)]
+    uri: Annotated[str, Field(min_length=1)]
+    """Its labels, raster or polygons, in the codes of the job's own legend."""
+    column: str | None = None
+    """For polygons: the column of codes; None: ``labels.column``."""
+    part: Held = "any"
+    """``validation``: epochs are chosen and confidence is calibrated on it; ``test``: it is the test."""
+
+
+class RegionOptions(Options):
+    """Regions that are held out whole, in every season."""
+
+    uri: Annotated[str, Field(min_length=1)]
+    """Polygons, any CRS; where two overlap, the later row counts."""
+    column: str = "name"
+    """The column of their names."""
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_is_held_once(self) -> RegionOptions:
+        if not self.validation and not self.test:
+            raise ValueError("no region is named; name some under validation or test, or leave regions out")
+        both = sorted(set(self.validation) & set(self.test))
+        if both:
+            raise ValueError(f"{both[0]!r} is under validation and under test; keep it in one")
+        return self
+
+
+class LabelOptions(Options):
+    """What grew where: a raster of codes, or polygons with a code column; and the legend that names the codes."""
+
+    uri: str | None = None
+    """Of the job's own season; None: it has no labels, those of ``seasons`` are learnt from."""
+    part: Held = "any"
+    """What the job's own season is for, as under ``seasons``."""
+    legend: str | None = None
+    """CSV with columns code and name, optionally colour (#rrggbb) and kind (rows of kind CT are crops)."""
+    column: str = "crop_code"
+    """For polygons: the column of codes."""
+    ignore: tuple[int, ...] = (0,)
+    """Codes that mean: not labelled."""
+    seasons: tuple[OtherSeason, ...] = ()
+    """Labelled seasons beside the job's own."""
+    regions: RegionOptions | None = None
+    """Regions that validate or test; None: blocks are dealt to every part, wherever they lie."""
+    block_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the blocks dealt whole to training, validation and test; None: as ``model.train`` says."""
+    border_m: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """Labelled pixels so near, along rows and columns, to labels of a block of another part are left out."""
+    min_samples: Annotated[int, Field(ge=1)] | None = None
+    """Classes with fewer labelled pixels are left out; None: as ``model.train`` says."""
+
+    @field_validator("seasons")
+    @classmethod
+    def _each_season_once(cls, seasons: tuple[OtherSeason, ...]) -> tuple[OtherSeason, ...]:
+        cubes = [season.cube for season in seasons]
+        twice = next((cube for cube in cubes if cubes.count(cube) > 1), None)
+        if twice:
+            raise ValueError(f"the cube {twice} stands there twice; name each season once")
+        return seasons
+
+    @model_validator(mode="after")
+    def _some_season_is_learnt_from(self) -> LabelOptions:
+        if self.uri is None and not self.seasons:
+            raise ValueError("uri is missing; name the labels, or other seasons that have some under labels.seasons")
+        if self.uri is None and self.part != "any":
+            raise ValueError(f"part {self.part} without uri; name the labels of this season, or take part out")
+        parts = [season.part for season in self.seasons] + ([self.part] if self.uri else [])
+        if "any" not in parts:
+            raise ValueError("every season is held for validation or test; leave one at part: any to be learnt from")
+        return self
+
+    @property
+    def held(self) -> set[str]:
+        """The parts that seasons or regions are held for: blocks are not dealt to these."""
+        regions = self.regions or RegionOptions.model_construct()
+        named = {part for part in ("validation", "test") if getattr(regions, part)}
+        return named | ({self.part, *(season.part for season in self.seasons)} - {"any"})
+
+    def of(self, season: OtherSeason) -> LabelOptions:
+        """How the labels of another season are read."""
+        return self.model_copy(update={"uri": season.uri, "column": season.column or self.column, "part": season.part})

@@ -1,0 +1,8 @@
+"""Cubes and labels -> samples -> a model, written where the spec says."""
+
+from engine.train.collect import collect, later_steps
+from engine.train.request import TrainRequest
+from engine.train.story import is_trained, outline, train
+from engine.train.target import target_of
+
+__all__ = ["TrainRequest", "collect", "is_trained", "later_steps", "outline", "target_of", "train"]
