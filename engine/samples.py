@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import fsspec
 import geopandas as gpd
@@ -39,7 +39,14 @@ class LabelOptions(Options):
     block_m: Annotated[float, Field(gt=0)] | None = None
     """Side of the blocks dealt whole to training, validation and test; None: as ``model.train`` says."""
     min_samples: Annotated[int, Field(ge=1)] | None = None
-    """Classes with fewer labelled pixels are left out; None: as ``model.train`` says."""
+    """Classes with fewer samples (see ``per``) are left out; None: as ``model.train`` says."""
+    per: Literal["pixel", "parcel"] = "pixel"
+    """What is one sample: a labelled pixel, or a polygon, by the one series that ``parcels`` with ``method: series``
+    makes of it for the map."""
+    statistic: Literal["median", "mean"] = "median"
+    """With ``per: parcel``, as ``parcels.statistic``."""
+    inward_px: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """With ``per: parcel``, as ``parcels.inward_px``."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Labels:
 
     def __init__(self, options: LabelOptions, grid: Grid, block_m: float) -> None:
         self.options, self.grid, self.block_m = options, grid, block_m
-        self._parcels = None if is_raster(options.uri) else _read_parcels(options, grid, block_m)
+        self._parcels = None if is_raster(options.uri) else read_polygons(options, grid, block_m)
 
     def identity(self) -> list[Any]:
         """What changes when the labels do."""
@@ -155,7 +162,11 @@ def is_raster(uri: str) -> bool:
     return uri.lower().endswith(RASTER_SUFFIXES)
 
 
-def _read_parcels(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoDataFrame:
+def read_polygons(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoDataFrame:
+    """Labelled polygons in the grid's CRS with their code and the block of their representative point.
+
+    InputError: cannot be read, no such column, no CRS, no integer codes, or different codes for one place.
+    """
     try:
         with fsspec.open(options.uri, "rb") as file:
             data = io.BytesIO(file.read())

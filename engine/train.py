@@ -20,6 +20,7 @@ from engine.keys import shards_around
 from engine.ledger import Record
 from engine.models import Domain, Folder, Recipe, model_digest, read_card, read_model, write_model
 from engine.objects import Objects, absolute, file_digest
+from engine.parcel_samples import parcel_samples, refuse_parcels, sampled
 from engine.plan import Plan
 from engine.predict import cut
 from engine.samples import MOST_PER_TILE, LabelOptions, Labels, draw, joined, legend_of
@@ -46,14 +47,15 @@ class TrainRequest:
     model_uri: str
     domain: Domain
     mask: MaskOptions | None = None
-    """Where pixels for virtual labels may lie; labelled ones count off it as well."""
+    """Where pixels for virtual labels may lie, and those of parcels; labelled ones count off it as well."""
 
     def key(self) -> str:
         """Digest of cube, labels, recipe and options, and of the model to go on from."""
         sums = {tile: record.body.get("checksums") for tile, record in self.records.items()}
         legend = file_digest(absolute(self.labels.legend)) if self.labels.legend else None
         start = self.options.start_from
-        mask = [mask_identity(self.mask)] if self.options.virtual else []
+        masked = self.options.virtual or self.labels.per == "parcel"
+        mask = [mask_identity(self.mask)] if masked else []
         return digest(
             [TRAINING_VERSION, FEATURES_VERSION, sums, self.labels.model_dump(mode="json"),
              file_digest(absolute(self.labels.uri)), legend, self.recipe.model_dump(mode="json"),
@@ -85,7 +87,7 @@ def train(request: TrainRequest, progress: Progress | None = None, hooks: Hooks 
         parent=parent,
     )  # fmt: skip
     training = {**fitted.card.training, "inputs": request.key()}
-    card = fitted.card.model_copy(update={"training": training})
+    card = fitted.card.model_copy(update={"training": training, "sampled": sampled(request.labels)})
     Objects(absolute(request.model_uri)).put(
         "training.json", (json.dumps(fitted.report, indent=2, sort_keys=True) + "\n").encode()
     )
@@ -105,18 +107,21 @@ def parent_of(request: TrainRequest) -> Parent | None:
 
 
 def collect(request: TrainRequest) -> Samples:
-    """Labelled pixels of every tile whose cube is there; InputError where labels and cube do not meet.
+    """Labelled pixels, or parcels, of every tile whose cube is there; InputError where labels and cube do not meet.
 
     For virtual labels unlabelled ones as well (y = 0), some for every labelled one of the same tile.
     """
     plan = request.plan
-    labels = Labels(request.labels, plan.grid, request.options.block_m)
+    refuse_parcels(request.labels, request.options)
     ground = Ground(plan.grid, plan.area, request.mask)
-    found = [_samples_of(request, tile, labels, ground) for tile in plan.tiles]
-    parts = [part for part in found if part]
+    if request.labels.per == "parcel":
+        parts = list(parcel_samples(request, ground))
+    else:
+        labels = Labels(request.labels, plan.grid, request.options.block_m)
+        parts = [part for tile in plan.tiles if (part := _samples_of(request, tile, labels, ground))]
     if not parts or not sum(len(part.y) for part in parts):
         raise InputError(
-            "not one labelled pixel lies on a cube tile",
+            f"not one labelled {request.labels.per} lies on a cube tile",
             expected="labels that overlap the area",
             place=request.labels.uri,
             remedy="check the labels' CRS and extent, labels.ignore and the area",

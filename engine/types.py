@@ -50,7 +50,6 @@ FEATURE_UNITS: Mapping[str, str] = {
 }
 """The physical unit of every feature; reflectance is 0 to 1, an index has none."""
 
-
 MAX_HALO = 16
 """Pixels a model may look beyond the one it classifies: so far around what is asked for the cube is built."""
 
@@ -274,6 +273,7 @@ class Samples:
     only: (n, m) int64, the blocks of labelled pixels that each touches, 0 = none. later, for forecasts only: (n, p, f)
     float32, the steps after those of x, as in x but NaN after a band's last observation. For virtual labels unlabelled
     pixels stand among them: y is 0, block that of their own place, near the blocks of all pixels that each touches.
+    parcel, for parcels only: (n,) int64, number among the labelled ones; row, col, block are of its inner point.
     """
 
     x: NDArray[np.float32]
@@ -283,6 +283,7 @@ class Samples:
     col: NDArray[np.int32]
     near: NDArray[np.int64] | None = None
     later: NDArray[np.float32] | None = None
+    parcel: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ def _beyond_mlm(card: Card) -> dict[str, Any]:
         "tilth:gap_filling": recipe.fill,
         "tilth:cut_offs": list(recipe.cut_offs),
         "tilth:mode": card.mode,
+        "tilth:sampled": card.sampled,
         "tilth:patch_px": card.patch,
         "tilth:halo_px": card.halo,
         "tilth:temperature": card.temperature,
