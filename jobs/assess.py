@@ -18,7 +18,7 @@ from engine.models import Card, Domain, load_model, model_digest
 from engine.objects import Objects, absolute
 from engine.plan import Plan
 from engine.points import Estimate, Strata, draw, estimate, read_points, write_points
-from engine.samples import LabelOptions
+from engine.samples import LabelOptions, is_raster
 from engine.store import layout_of
 from engine.train import TrainRequest, outline
 from engine.training import TrainOptions
@@ -146,6 +146,8 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
     spec, card = done.spec, done.card
     options = spec.labels or LabelOptions(uri=labels or "")
     options = options.model_copy(update={k: v for k, v in (("uri", labels), ("column", column)) if v})
+    if labels and is_raster(labels):
+        options = options.model_copy(update={"per": "pixel"})
     season = done.plan.axes[next(iter(done.plan.axes))]
     trained = card.training.get("options")
     return TrainRequest(
@@ -158,6 +160,7 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
         options=TrainOptions.model_validate(trained) if trained else spec.train_options(),
         model_uri=spec.model.uri,
         domain=Domain(geometry=outline(done.plan), start=season.starts[0], end=season.ends[-1]),
+        mask=spec.mask,
     )
 
 
@@ -166,6 +169,7 @@ def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int,
     classifier = load_model(done.spec.model.uri)
     told = {
         "uri": request.labels.uri,
+        "per": request.labels.per,
         "held_out_blocks_of_the_training": by.held_out,
         "left_out": list(by.left_out),
     }
@@ -174,7 +178,7 @@ def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int,
         other = load_model(absolute(against))
         name = {"uri": against, "name": other.card.name, "family": other.card.family}
         compared = {"against": name | judge_against(classifier, other, by)}
-    timing = None if done.card.halo else judge_over_dates(classifier, request, by, dates)
+    timing = judge_over_dates(classifier, request, by, dates)
     return {"labels": told, **judge(classifier, by), **compared, "timing": timing}
 
 
