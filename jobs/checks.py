@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import permutations
@@ -21,9 +22,11 @@ from engine.grid import make_grid, read_area
 from engine.models import Card, Recipe, read_card
 from engine.models.card import Family
 from engine.objects import Objects, absolute
+from engine.parcel_samples import refuse_parcels
 from engine.plan import Plan, refuse_too_large
 from engine.samples import LabelOptions, is_raster, read_legend
 from engine.store import refuse_other_cube
+from engine.survey import survey
 from engine.training import refuse_unlike
 from engine.training.blocks import FOLDS
 from engine.types import Grid
@@ -62,6 +65,9 @@ def checked_plan(spec: Spec) -> Plan:
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
     if spec.labels:
         _check_parent(spec)
+        with about(f"labels.uri = {spec.labels.uri}"):
+            notes = survey(spec.labels, spec.train_options(), plan)
+        plan = replace(plan, audit=(*plan.audit, *notes))
     recipe, family, halo = model_needs(spec)
     if spec.parcels is not None and halo:
         raise SpecError(
@@ -70,6 +76,7 @@ def checked_plan(spec: Spec) -> Plan:
             place="parcels",
             remedy="leave parcels out, or use another family",
         )
+    _refuse_absent_layers(recipe, plan, spec)
     refuse_too_large(
         plan, spec.byte_budget(), spec.cube.threads, features=len(recipe.features), steps=recipe.steps, halo=halo
     )
@@ -96,15 +103,53 @@ def checked_card(spec: Spec) -> Card:
             place=spec.model.uri,
             remedy="add the input, or use a model without it",
         )
+    if spec.parcels and spec.parcels.method == "series":
+        given = f"parcel {spec.parcels.statistic}"
+        if card.sampled not in ("pixel", given):
+            raise SpecError(
+                f"{spec.parcels.statistic}, but the model was trained on each {card.sampled}",
+                expected=card.sampled.removeprefix("parcel "),
+                place="parcels.statistic",
+                remedy="use that, or another model",
+            )
     for name in ("steps", "step_days", "season_start"):
         if getattr(recipe, name) != getattr(mine, name):
             raise InputError(
-                f"the model was made for {name} {getattr(recipe, name)}, the season gives {getattr(mine, name)}",
+                f"the model was made for {name} {getattr(recipe, name)}",
+                expected=f"{getattr(mine, name)}, as the season gives",
                 place=spec.model.uri,
                 remedy="give season.start, end, step_days and season.as_of as the model was trained for, or labels and "
                 "another model.uri, and one is trained for this season",
             )
     return card
+
+
+def _refuse_absent_layers(recipe: Recipe, plan: Plan, spec: Spec) -> None:
+    """SpecError where the cube is not to hold what the model's features are made of."""
+    lacking = sorted(set(recipe.layers) - set(plan.axes))
+    if lacking:
+        raise SpecError(
+            f"{', '.join(plan.axes)}, but the model's features {', '.join(recipe.features)} need {', '.join(lacking)}",
+            expected=f"{', '.join(recipe.layers)} among them",
+            place="cube.layers",
+            remedy=f"add {', '.join(lacking)}, or {'name' if spec.labels else 'use a model of'} features without",
+        )
+
+
+def _refuse_other_series(spec: Spec) -> None:
+    """SpecError where parcels are to be mapped by another series than the model's samples are."""
+    labels, parcels = spec.labels, spec.parcels
+    if parcels is None or parcels.method != "series" or labels is None or labels.per != "parcel":
+        return
+    for name in ("statistic", "inward_px"):
+        mine, theirs = getattr(labels, name), getattr(parcels, name)
+        if mine != theirs:
+            raise SpecError(
+                f"{mine}, but parcels.{name} is {theirs}",
+                expected="the same: a model is to map what it was trained on",
+                place=f"labels.{name}",
+                remedy=f"use labels.{name}: {theirs}",
+            )
 
 
 def _check_parent(spec: Spec) -> None:
@@ -170,6 +215,8 @@ def _check_addresses(spec: Spec) -> None:
 def _check_labels(spec: Spec, grid: Grid) -> None:
     labels = spec.labels
     assert labels is not None
+    refuse_parcels(labels, spec.train_options())
+    _refuse_other_series(spec)
     with about(f"labels.uri = {labels.uri}"):
         raster = is_raster(labels.uri)
         if raster and labels.column != LabelOptions.model_fields["column"].default:

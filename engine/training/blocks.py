@@ -52,14 +52,7 @@ def deal_blocks(y: NDArray[np.integer], block: NDArray[np.int64], seed: int, blo
     there are fewer than five blocks or no deal gives every class to training.
     """
     groups, block_index = np.unique(block, return_inverse=True)
-    remedy = f"smaller blocks (labels.block_m, now {block_m:g} m) or labels from a larger area"
-    if len(groups) < FOLDS:
-        raise InputError(
-            f"labels in {len(groups)} spatial blocks",
-            expected=f"{FOLDS} or more, to deal to training, validation and test",
-            place="labels",
-            remedy=remedy,
-        )
+    refuse_few_blocks(len(groups), block_m)
     counts = np.zeros((len(groups), int(y.max()) + 1), np.int64)
     np.add.at(counts, (block_index, y), 1)
     deals = [
@@ -75,11 +68,39 @@ def deal_blocks(y: NDArray[np.integer], block: NDArray[np.int64], seed: int, blo
             f"{len(groups)} blocks dealt {blocks} at best, {quality[0]} classes missing in training",
             expected="every class in training, and a block or more for validation and test",
             place="labels",
-            remedy=remedy,
+            remedy=_remedy(block_m),
         )
     sha256 = digest([groups.tolist(), part.tolist()])
     part = part[block_index]
     return Split(part == TRAIN, part == VALIDATION, part == TEST, (blocks[0], blocks[1], blocks[2]), number, sha256)
+
+
+def tally(
+    y: NDArray[np.integer], block: NDArray[np.int64]
+) -> tuple[NDArray[np.integer], NDArray[np.int64], NDArray[np.int64]]:
+    """Codes (k,) and blocks (g,) that occur, ascending, and how many samples of each code lie in each block, (k, g).
+
+    y, block: (n,), the code and the block of each sample.
+    """
+    codes, kind = np.unique(y, return_inverse=True)
+    blocks, place = np.unique(block, return_inverse=True)
+    counts = np.bincount(kind * len(blocks) + place, minlength=len(codes) * len(blocks))
+    return codes, blocks, counts.reshape(len(codes), len(blocks))
+
+
+def refuse_few_blocks(blocks: int, block_m: float) -> None:
+    """InputError where so many blocks of this side are too few to be dealt."""
+    if blocks < FOLDS:
+        raise InputError(
+            f"labels in {blocks} spatial blocks",
+            expected=f"{FOLDS} or more, to deal to training, validation and test",
+            place="labels",
+            remedy=_remedy(block_m),
+        )
+
+
+def _remedy(block_m: float) -> str:
+    return f"smaller blocks (labels.block_m, now {block_m:g} m) or labels from a larger area"
 
 
 def within_one_part(split: Split, block: NDArray[np.int64], near: NDArray[np.int64] | None) -> NDArray[np.bool_]:

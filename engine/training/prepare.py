@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, scale
-from engine.training.blocks import Split, deal_blocks, off_held_out, within_one_part
+from engine.training.blocks import Split, deal_blocks, off_held_out, tally, within_one_part
 from engine.training.legend import class_entries
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent, refuse_unlike
@@ -47,8 +47,7 @@ def prepare(
 ) -> Prepared:
     """Samples ready for training, the same for equal arguments. Raises InputError as ``engine.training.fit`` says."""
     _check_shapes(samples, recipe)
-    labelled = samples.y[samples.y != 0] if options.virtual else samples.y
-    entries, left_out = _choose_classes(labelled, classes, options, colours)
+    entries, left_out = choose_classes(_found(samples, options), classes, options, colours)
     if parent:
         refuse_unlike(parent.card, recipe, options, 0 if samples.later is None else samples.later.shape[1])
         entries = parent.classes(entries)
@@ -95,28 +94,46 @@ def _check_shapes(samples: Samples, recipe: Recipe) -> None:
         )
 
 
-def _choose_classes(
-    y: NDArray[np.int32], classes: Mapping[int, str], options: TrainOptions, colours: Mapping[int, str]
+def _found(samples: Samples, options: TrainOptions) -> dict[int, tuple[int, int]]:
+    """Samples and blocks of each code, of the labelled ones alone."""
+    labelled = samples.y != 0 if options.virtual else np.ones(len(samples.y), np.bool_)
+    codes, _, counts = tally(samples.y[labelled], samples.block[labelled])
+    return {int(code): (int(row.sum()), int((row > 0).sum())) for code, row in zip(codes, counts, strict=True)}
+
+
+def choose_classes(
+    found: Mapping[int, tuple[int, int]], classes: Mapping[int, str], options: TrainOptions, colours: Mapping[int, str]
 ) -> tuple[tuple[ClassEntry, ...], list[dict[str, Any]]]:
-    """Entries of the classes with enough samples, and what was left out with its reason."""
-    codes, counts = np.unique(y, return_counts=True)
-    found = {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
+    """Entries of the classes with enough samples in blocks enough, and what was left out with its reason.
+
+    found: code -> (samples, blocks that these lie in). A class of one block could be trained or judged, never both.
+    Raises InputError where fewer than two classes are left.
+    """
     kept, left_out = [], []
     for code in sorted(found.keys() | classes.keys()):
-        count = found.get(code, 0)
+        count, blocks = found.get(code, (0, 0))
+        reason = ""
         if code not in classes:
-            left_out.append({"code": code, "name": None, "samples": count, "reason": "not in the legend"})
+            reason = "not in the legend"
         elif count < options.min_samples:
             reason = f"fewer than min_samples = {options.min_samples} samples"
-            left_out.append({"code": code, "name": classes[code], "samples": count, "reason": reason})
+        elif blocks < 2:
+            reason = (
+                f"all in one block of {options.block_m:g} m, so it could be trained or judged, never both; a smaller "
+                "labels.block_m may part it"
+            )
+        if reason:
+            left_out.append({"code": code, "name": classes.get(code), "samples": count, "reason": reason})
         else:
             kept.append(code)
     if not 2 <= len(kept) <= MAX_CLASSES:
+        told = {code: count for code, (count, _) in sorted(found.items())}
         raise InputError(
-            f"{len(kept)} classes with {options.min_samples} samples or more (found {found})",
+            f"{len(kept)} classes of the legend with {options.min_samples} samples or more in two blocks or more "
+            f"(samples by code: {told})",
             expected=f"2 to {MAX_CLASSES}",
             place="labels",
-            remedy="a smaller min_samples, more labels, or a legend that names the codes found",
+            remedy="a smaller min_samples or block_m, more labels, or a legend that names the codes found",
         )
     return class_entries(kept, classes, colours), left_out
 
