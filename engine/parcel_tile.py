@@ -6,15 +6,15 @@ whichever tiles these lie on. As in ``engine.pipeline``, classifier and stores c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.features import derive, observations
+from engine.features import NeedsFeatures, derive, observations
 from engine.ground import Ground
 from engine.models.card import Card
 from engine.objects import Objects
@@ -34,7 +34,7 @@ from engine.parcels import (
 from engine.pipeline import MapTask, load_block
 from engine.predict import cut
 from engine.store import CubeLayout
-from engine.types import CubeBlock, Layer, Tile
+from engine.types import CubeBlock, FeatureBlock, Grid, Layer, Tile
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(n, t, f) float32 -> calibrated probabilities (n, k) float32."""
@@ -43,21 +43,42 @@ _STRIP_PX = 65536
 """Pixels whose features exist at once, but for a larger parcel."""
 
 _Tiles = Sequence[tuple[Tile, Mapping[str, str]]]
+"""Tiles, each with its cube's checksums, empty where none could be built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """The cube under the pixels of n parcels.
+
+    found: their pixels, m in all. source: (n,) uint8, which kind of pixels each parcel's are. cube: layers of shape
+    (t, b, 1, m); empty where there is none.
+    """
+
+    found: Footprints
+    source: NDArray[np.uint8]
+    cube: CubeBlock
 
 
 @dataclass(frozen=True, slots=True)
 class ParcelBlock:
-    """A tile's parcels with the cube's series under them.
-
-    ids: (n,) int64 or string. shapes: (n,) polygons in the grid's CRS. source: (n,) uint8, which kind of pixels each
-    parcel's are. cube: layers of shape (t, b, 1, m), m = pixels of ``found``; empty where there is none.
-    """
+    """A tile's parcels. ids: (n,) int64 or string. shapes: (n,) polygons in the grid's CRS. under: their cube."""
 
     ids: pa.Array
     shapes: NDArray[Any]
-    found: Footprints
-    source: NDArray[np.uint8]
-    cube: CubeBlock
+    under: Under
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelSeries:
+    """What a model is given of n parcels.
+
+    x: (n, t, f) float32 as in FeatureBlock, the statistic over each parcel's pixels. pixels: (n,) int32, pixels behind
+    it that were seen; 0: the row is no data. observed: (n,) int16 as in Verdicts.
+    """
+
+    x: NDArray[np.float32]
+    pixels: NDArray[np.int32]
+    observed: NDArray[np.int16]
 
 
 def load_parcels(
@@ -66,22 +87,46 @@ def load_parcels(
 ) -> ParcelBlock:  # fmt: skip
     """The parcels that the tile owns, read from ``dealt``, and the cube under their pixels, as far as they reach.
 
-    ``block`` is the tile's own; the cubes of its neighbours are read one at a time. Pixels off the ground asked for, or
-    where no cube could be built, are no parcel's. Raises TileError where parcels or cube differ from their checksums.
+    ``block`` is the tile's own. Raises TileError where parcels or cube differ from their checksums.
     """
     assert task.parcels is not None
     ids, shapes = read_part(dealt, task.tile, task.parcels.sha256)
     tiles = [(task.tile, task.checksums), *task.parcels.around]
-    found = footprints(layout.grid, shapes, inward_px)
+
+    def load(tile: Tile, checksums: Mapping[str, str]) -> CubeBlock:
+        other = replace(task, tile=tile, checksums=checksums)
+        return block if tile == task.tile else load_block(other, layout, card, cube)
+
+    return ParcelBlock(ids, shapes, cube_under(shapes, tiles, layout.grid, ground, inward_px, load))
+
+
+def cube_under(
+    shapes: NDArray[Any], tiles: _Tiles, grid: Grid, ground: Ground, inward_px: float,
+    load: Callable[[Tile, Mapping[str, str]], CubeBlock],
+) -> Under:  # fmt: skip
+    """The cube under the parcels' pixels on these tiles, whose cubes are loaded one at a time.
+
+    Pixels off the ground asked for, or where no cube could be built, are no parcel's.
+    """
+    found = footprints(grid, shapes, inward_px)
     found, source = choose(found, _there(found, tiles, ground))
     layers: dict[str, Layer] = {}
     for tile, checksums in tiles:
         on = _on(found, tile)
         if len(on):
-            other = replace(task, tile=tile, checksums=checksums)
-            held = block if tile == task.tile else load_block(other, layout, card, cube)
-            _copy_under(held, found, on, tile, layers)
-    return ParcelBlock(ids, shapes, found, source, layers)
+            _copy_under(load(tile, checksums), found, on, tile, layers)
+    return Under(found, source, layers)
+
+
+def series_of(under: Under, recipe: NeedsFeatures, statistic: Literal["median", "mean"]) -> ParcelSeries:
+    """The parcels' series, as a model is trained on them and as the map stage gives them to it."""
+    x = np.zeros((under.found.parcels, recipe.steps, len(recipe.features)), np.float32)
+    number, observed = np.zeros(len(x), np.int32), np.zeros(len(x), np.int16)
+    for some, owner, features, steps in _in_strips(under, recipe):
+        valid, many = features.valid[0], some.stop - some.start
+        x[some] = parcel_series(owner, features.x[:, :, 0, valid], many, statistic)
+        number[some], observed[some] = _counted(owner, steps, many)
+    return ParcelSeries(x, number, observed)
 
 
 def judge_parcels(parcels: ParcelBlock, card: Card, options: ParcelOptions, predict: Predict) -> Verdicts:
@@ -89,29 +134,20 @@ def judge_parcels(parcels: ParcelBlock, card: Card, options: ParcelOptions, pred
 
     Works on some parcels at a time, so that features never exist for all; a row does not depend on the others.
     """
-    found, recipe = parcels.found, card.recipe
-    p = np.full((found.parcels, len(card.classes)), np.nan, np.float32)
-    series = np.zeros((found.parcels, recipe.steps, len(recipe.features)), np.float32)
-    number, observed = np.zeros(found.parcels, np.int32), np.zeros(found.parcels, np.int16)
-    for some, own in bulk(found, _STRIP_PX):
-        if own.start == own.stop:
-            continue
-        block = {name: Layer(held.values[..., own], held.count[..., own]) for name, held in parcels.cube.items()}
-        features = derive(block, recipe)
-        valid = features.valid[0]
-        owner, many = found.owner[own][valid] - np.int32(some.start), some.stop - some.start
-        number[some] = np.bincount(owner, minlength=many)
-        steps = observations(block, recipe)[:, valid][None]
-        observed[some] = np.nan_to_num(parcel_series(owner, steps, many, "median")[:, 0, 0])
-        if options.method == "vote":
-            rows, cols = np.nonzero(features.valid)
-            p[some] = parcel_means(owner, predict(cut(features, rows, cols)), many)
-        else:
-            series[some] = parcel_series(owner, features.x[:, :, 0, valid], many, options.statistic)
-    seen = number > 0
+    p = np.full((parcels.under.found.parcels, len(card.classes)), np.nan, np.float32)
     if options.method == "series":
-        p[seen] = predict(series[seen])
-    return Verdicts(p, number, np.where(seen, parcels.source, NONE).astype(np.uint8), observed)
+        series = series_of(parcels.under, card.recipe, options.statistic)
+        number, observed, seen = series.pixels, series.observed, series.pixels > 0
+        p[seen] = predict(series.x[seen])
+    else:
+        number, observed = np.zeros(len(p), np.int32), np.zeros(len(p), np.int16)
+        for some, owner, features, steps in _in_strips(parcels.under, card.recipe):
+            rows, cols = np.nonzero(features.valid)
+            many = some.stop - some.start
+            p[some] = parcel_means(owner, predict(cut(features, rows, cols)), many)
+            number[some], observed[some] = _counted(owner, steps, many)
+    source = np.where(number > 0, parcels.under.source, NONE).astype(np.uint8)
+    return Verdicts(p, number, source, observed)
 
 
 def parcel_table(
@@ -122,6 +158,29 @@ def parcel_table(
         parcels.ids, parcels.shapes, verdicts, card.classes,
         crs=layout.grid.crs, tile=task.tile.id, review_below=review_below,
     )  # fmt: skip
+
+
+def _in_strips(
+    under: Under, recipe: NeedsFeatures
+) -> Iterator[tuple[slice, NDArray[np.int32], FeatureBlock, NDArray[np.float32]]]:
+    """Some parcels at a time: which; of each of their valid pixels the parcel, counted from the first of these; the
+    features of all their pixels; the steps at which each valid one was seen."""
+    for some, own in bulk(under.found, _STRIP_PX):
+        if own.start == own.stop:
+            continue
+        block = {name: Layer(held.values[..., own], held.count[..., own]) for name, held in under.cube.items()}
+        features = derive(block, recipe)
+        valid = features.valid[0]
+        owner = under.found.owner[own][valid] - np.int32(some.start)
+        yield some, owner, features, observations(block, recipe)[:, valid]
+
+
+def _counted(
+    owner: NDArray[np.int32], steps: NDArray[np.float32], many: int
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Valid pixels of each of so many parcels, and the steps at which these were seen, their median."""
+    observed = np.nan_to_num(parcel_series(owner, steps[None], many, "median")[:, 0, 0])
+    return np.bincount(owner, minlength=many), observed
 
 
 def _there(found: Footprints, tiles: _Tiles, ground: Ground) -> NDArray[np.bool_]:

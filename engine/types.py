@@ -48,7 +48,6 @@ FEATURE_UNITS: Mapping[str, str] = {
 }  # fmt: skip
 """The physical unit of every feature; reflectance is 0 to 1, an index has none."""
 
-
 MAX_HALO = 16
 """Pixels a model may look beyond the one it classifies: so far around what is asked for the cube is built."""
 
@@ -258,8 +257,8 @@ class FeatureBlock:
 
 
 ORIGIN = np.dtype([("number", "i2"), ("season", "U10"), ("region", "U64"), ("by_season", "i1"), ("by_region", "i1")])
-"""Where a sample is from: the number of its season (0 is the job's own), that season's first day, the held-out region
-it lies in ('' = none); and the part that season and region are held for (0 = none, 1 = validation, 2 = test)."""
+"""Where a sample is from: number of its season (0 is the job's own), that season's first day, held-out region ('' =
+none), and the part that season and region are held for (0 = none, 1 = validation, 2 = test)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +273,7 @@ class Samples:
     observed, for cut-offs drawn at random only: (n, t, b) float32, the bands behind x with their gaps
     (``engine.features.unfilled``). origin: (n,) ORIGIN; None: one season, nothing is held. For virtual labels
     unlabelled pixels stand among them: y is 0, block that of their own place, near the blocks of all pixels that each
-    touches.
+    touches. parcel, for parcels only: (n,) int64, number among the labelled; row, col, block are of its inner point.
     """
 
     x: NDArray[np.float32]
@@ -286,6 +285,7 @@ class Samples:
     later: NDArray[np.float32] | None = None
     observed: NDArray[np.float32] | None = None
     origin: NDArray[np.void] | None = None
+    parcel: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from engine.models import Card, Domain, load_model, model_digest, read_card
 from engine.objects import Objects, absolute
 from engine.plan import Plan
 from engine.points import Estimate, Strata, draw, estimate, read_points, write_points
-from engine.samples import LabelOptions
+from engine.samples import LabelOptions, is_raster
 from engine.store import layout_of
 from engine.train import TrainRequest, outline
 from engine.training import TrainOptions
@@ -151,6 +151,8 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
     if labels and labels != options.uri:  # judged alone, whatever the training's were held for
         options = options.model_copy(update={"uri": labels, "part": "any", "seasons": (), "regions": None})
     options = options.model_copy(update={"column": column} if column else {})
+    if labels and is_raster(labels):
+        options = options.model_copy(update={"per": "pixel"})
     season = done.plan.axes[next(iter(done.plan.axes))]
     trained = card.training.get("options")
     layout = layout_of(Objects(spec.cube.uri), done.plan.grid, done.plan.axes)
@@ -164,6 +166,7 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
         options=TrainOptions.model_validate(trained) if trained else spec.train_options(),
         model_uri=spec.model.uri,
         domain=Domain(geometry=outline(done.plan), start=season.starts[0], end=season.ends[-1]),
+        mask=spec.mask,
         seasons=other_seasons(options, layout, card.recipe),
     )
 
@@ -174,6 +177,7 @@ def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int,
     classifier = load_model(done.spec.model.uri, steps=steps)
     told = {
         "uri": request.labels.uri,
+        "per": request.labels.per,
         "held_out_blocks_of_the_training": by.held_out,
         "left_out": list(by.left_out),
     }
@@ -182,7 +186,7 @@ def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int,
         other = load_model(absolute(against), steps=steps if steps in read_card(absolute(against)).takes else None)
         name = {"uri": against, "name": other.card.name, "family": other.card.family}
         compared = {"against": name | judge_against(classifier, other, by)}
-    timing = None if done.card.halo else judge_over_dates(classifier, request, by, dates)
+    timing = judge_over_dates(classifier, request, by, dates)
     return {"labels": told, **judge(classifier, by), **compared, "timing": timing}
 
 

@@ -6,16 +6,11 @@ Only headers are opened. Each error names the spec's key, the value there, what 
 
 from __future__ import annotations
 
-import math
 import os
-import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import permutations
 from pathlib import PurePosixPath
-
-import numpy as np
 
 from engine.errors import InputError, SpecError
 from engine.grid import make_grid, read_area
@@ -23,17 +18,14 @@ from engine.models import Card, Recipe, read_card
 from engine.models.card import Family
 from engine.objects import Objects, absolute
 from engine.plan import Plan, refuse_too_large
-from engine.samples import LabelOptions, Regions, is_raster, read_legend
 from engine.steps import usable_steps
-from engine.store import CubeLayout, refuse_other_cube
+from engine.store import refuse_other_cube
 from engine.training import refuse_unlike
-from engine.training.blocks import FOLDS
-from engine.types import Grid
 from jobs.cluster import is_remote
-from jobs.headers import Box, overlap, parcel_box, polygon_box, raster_box
+from jobs.headers import overlap, parcel_box, raster_box
+from jobs.label_checks import check_labels, check_other_seasons, surveyed
 from jobs.pinned import fresh_plan
 from jobs.reach import about, check_address, probe, within
-from jobs.seasons import other_seasons
 from jobs.spec import Spec
 
 STORE_S = 10.0
@@ -52,7 +44,7 @@ def check_places(spec: Spec) -> None:
         with about(f"mask.uri = {spec.mask.uri}"):
             overlap(raster_box(spec.mask.uri, grid), grid)
     if spec.labels is not None:
-        _check_labels(spec, grid)
+        check_labels(spec, grid)
     if spec.parcels is not None:
         with about(f"parcels.uri = {spec.parcels.uri}"):
             overlap(parcel_box(spec.parcels.uri, spec.parcels.id, grid), grid)
@@ -65,7 +57,8 @@ def checked_plan(spec: Spec) -> Plan:
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
     if spec.labels:
         _check_parent(spec)
-        _check_other_seasons(spec, plan)
+        check_other_seasons(spec, plan)
+        plan = surveyed(spec, plan)
     recipe, family, halo = model_needs(spec)
     if spec.parcels is not None and halo:
         raise SpecError(
@@ -74,6 +67,7 @@ def checked_plan(spec: Spec) -> Plan:
             place="parcels",
             remedy="leave parcels out, or use another family",
         )
+    _refuse_absent_layers(recipe, plan, spec)
     refuse_too_large(
         plan, spec.byte_budget(), spec.cube.threads, features=len(recipe.features), steps=recipe.steps, halo=halo
     )
@@ -101,10 +95,20 @@ def checked_card(spec: Spec) -> Card:
             place=spec.model.uri,
             remedy="add the input, or use a model without it",
         )
+    if spec.parcels and spec.parcels.method == "series":
+        given = f"parcel {spec.parcels.statistic}"
+        if card.sampled not in ("pixel", given):
+            raise SpecError(
+                f"{spec.parcels.statistic}, but the model was trained on each {card.sampled}",
+                expected=card.sampled.removeprefix("parcel "),
+                place="parcels.statistic",
+                remedy="use that, or another model",
+            )
     for name in ("step_days", "season_start", *(["steps"] if card.from_step is None else [])):
         if getattr(recipe, name) != getattr(mine, name):
             raise InputError(
-                f"the model was made for {name} {getattr(recipe, name)}, the season gives {getattr(mine, name)}",
+                f"the model was made for {name} {getattr(recipe, name)}",
+                expected=f"{getattr(mine, name)}, as the season gives",
                 place=spec.model.uri,
                 remedy="give season.start, end, step_days and season.as_of as the model was trained for, or labels and "
                 "another model.uri, and one is trained for this season",
@@ -125,6 +129,18 @@ def _cut(card: Card, spec: Spec) -> Card:
             remedy="a day within that range, or a model of another from_step",
         )
     return card.cut(steps)
+
+
+def _refuse_absent_layers(recipe: Recipe, plan: Plan, spec: Spec) -> None:
+    """SpecError where the cube is not to hold what the model's features are made of."""
+    lacking = sorted(set(recipe.layers) - set(plan.axes))
+    if lacking:
+        raise SpecError(
+            f"{', '.join(plan.axes)}, but the model's features {', '.join(recipe.features)} need {', '.join(lacking)}",
+            expected=f"{', '.join(recipe.layers)} among them",
+            place="cube.layers",
+            remedy=f"add {', '.join(lacking)}, or {'name' if spec.labels else 'use a model of'} features without",
+        )
 
 
 def _check_parent(spec: Spec) -> None:
@@ -191,89 +207,6 @@ def _check_addresses(spec: Spec) -> None:
         # Once the job is handed over, the cluster's own names count, which this machine need not know.
         check_address(
             compute.dask_address, "compute.dask_address", ("tcp", "tls", ""), "tcp://scheduler:8786", connect=not remote
-        )
-
-
-def _check_labels(spec: Spec, grid: Grid) -> None:
-    labels = spec.labels
-    assert labels is not None
-    ground = _label_ground("labels.uri", labels, grid) if labels.uri else None
-    if labels.legend is not None:
-        with about(f"labels.legend = {labels.legend}"):
-            _check_legend(labels.legend)
-    if labels.regions is not None:
-        with about(f"labels.regions.uri = {labels.regions.uri}"):
-            Regions(labels.regions, grid)
-    if ground and not labels.seasons:
-        _check_blocks(spec, [ground], grid.resolution)
-
-
-def _label_ground(key: str, labels: LabelOptions, grid: Grid) -> Box:
-    """The part of the grid that the labels cover, as far as their header tells."""
-    assert labels.uri is not None
-    with about(f"{key} = {labels.uri}"):
-        raster = is_raster(labels.uri)
-        if raster and labels.column != LabelOptions.model_fields["column"].default:
-            raise SpecError(
-                f"{labels.column!r}, but the labels are a raster",
-                place=f"{key.removesuffix('uri')}column",
-                remedy="leave it out: it is for polygons",
-            )
-        return overlap(raster_box(labels.uri, grid) if raster else polygon_box(labels.uri, labels.column, grid), grid)
-
-
-def _check_other_seasons(spec: Spec, plan: Plan) -> None:
-    """Whether the cubes and labels of other seasons are there and fit this job's own."""
-    labels = spec.labels
-    if labels is None or not labels.seasons:
-        return
-    grounds = [_label_ground("labels.uri", labels, plan.grid)] if labels.uri and labels.part == "any" else []
-    for season in other_seasons(labels, CubeLayout(plan.grid, plan.axes, {}), spec.recipe()):
-        ground = _label_ground(f"labels.seasons.{season.number - 1}.uri", season.labels, season.grid)
-        grounds += [ground] if season.labels.part == "any" else []
-    _check_blocks(spec, grounds, plan.grid.resolution)
-
-
-def _check_legend(uri: str) -> None:
-    """InputError for a legend that would fail only once the cube is built and the model trained."""
-    try:
-        legend = read_legend(absolute(uri), np.zeros(0, np.int32))
-    except ValueError as error:
-        raise InputError(str(error), expected="whole numbers in column code", remedy="number the classes") from error
-    if len(legend.names) < 2:
-        raise InputError(
-            f"names {len(legend.names)} classes", expected="two or more with a code other than 0", remedy="add classes"
-        )
-    for code, colour in legend.colours.items():
-        if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
-            raise InputError(f"colour {colour!r} of code {code}", expected="#rrggbb", remedy="write it so")
-
-
-def _check_blocks(spec: Spec, grounds: Sequence[Box], resolution: float) -> None:
-    """SpecError where labels can lie in too few blocks to be dealt to training, validation and test, or where nothing
-    of a block lies further from its edge than the border is wide."""
-    assert spec.labels is not None
-    side = spec.train_options().block_m
-    if 2 * spec.labels.border_m >= side:
-        raise SpecError(
-            f"{spec.labels.border_m:g} m on every side of blocks of {side:g} m",
-            expected="less than half of labels.block_m",
-            place="labels.border_m",
-            remedy="make it narrower, or blocks larger",
-        )
-    left, bottom, right, top = (
-        pick(values) for pick, values in zip((min, min, max, max), zip(*grounds, strict=True), strict=True)
-    )
-    columns = math.ceil(right / side) - math.floor(left / side)
-    rows = math.ceil(top / side) - math.floor(bottom / side)
-    if columns * rows < FOLDS and not spec.labels.held >= {"validation", "test"}:
-        fitting = max(math.sqrt((right - left) * (top - bottom)) / 6 // resolution, 1) * resolution
-        given = spec.labels.block_m is not None
-        raise SpecError(
-            f"{side:g} m: the labelled {right - left:.0f} x {top - bottom:.0f} m lie in {columns * rows} blocks",
-            expected=f"{FOLDS} blocks or more, to deal to training, validation and test",
-            place="labels.block_m" if given else "labels.block_m (not given, so that of model.train holds)",
-            remedy=f"use labels.block_m: {fitting:g}, or labels and an area that reach further",
         )
 
 

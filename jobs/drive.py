@@ -7,7 +7,7 @@ through an executor; what the ledger says is done is not done again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -37,6 +37,8 @@ from jobs.spec import Spec
 
 CHANCE_KAPPA = 0.2
 """Below it agreement is called slight (Landis and Koch 1977, table 2)."""
+_MOST_TOLD = 10
+"""Classes left out that are named on the screen."""
 
 
 @dataclass
@@ -148,6 +150,8 @@ class Drive:
         told = Epochs(request.options.epochs, self.say, self.tick, self._ending)
         report = train(request, told.epoch, told.hooks())
         told.end()
+        for line in left_out(report):
+            self.say(f"model: {line}")
         accuracy = report["accuracy"]
         self.say(
             f"model: kappa {accuracy['kappa']:.3f}, overall accuracy {accuracy['overall_accuracy']:.3f} on blocks it "
@@ -246,6 +250,18 @@ class Drive:
         if any(lease.lost.is_set() for lease in self._leases):
             return TilthError("another driver took over the run", place=self.output.uri, remedy="watch that one")
         return self.stop()
+
+
+def left_out(report: Mapping[str, Any]) -> Iterator[str]:
+    """What of the labels a training did not use, and which classes nothing could be said of, in sentences."""
+    rows = sorted((row for row in report["left_out"] if row["samples"]), key=lambda row: -row["samples"])
+    for row in rows[:_MOST_TOLD]:
+        name = f"{row['name']} (code {row['code']})" if row["name"] else f"code {row['code']}"
+        yield f"left out: {name}, {row['samples']} samples: {row['reason']}"
+    if len(rows) > _MOST_TOLD:
+        yield f"left out: {len(rows) - _MOST_TOLD} codes more, see left_out in training.json"
+    if unjudged := report["split"]["test"]["lacks"]:
+        yield f"no test block holds {', '.join(unjudged)}: how well they are mapped is not known"
 
 
 @contextmanager

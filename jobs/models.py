@@ -186,6 +186,7 @@ def _fact_rows(card: Card, digest: str) -> Iterator[tuple[str, str]]:
     yield "gaps", recipe.fill + (f", lambda {recipe.smoothing:g}" if recipe.fill == "whittaker" else "")
     looks = f"patch of {card.patch} x {card.patch} pixels, halo {card.halo}" if card.mode == "patch" else card.mode
     yield "looks at", looks
+    yield "trained on", f"{card.sampled} series"
     yield "calibration", f"temperature {card.temperature:.3g}" + _share(training, "expected_calibration_error", ", ECE")
     yield "accuracy", (_accuracy(training) or "not known")
     for row in training.get("cut_offs", ()):

@@ -26,8 +26,7 @@ def page(facts: Mapping[str, Any]) -> str:
         body += [_headline(facts), _notes(facts["notes"]), _confusion(facts["accuracy"]), _classes(facts["accuracy"])]
         body += [_against(facts["against"])] if "against" in facts else []
         body += [_calibration(facts["calibration"]), _scores(facts)]
-        body += [_timing(facts["timing"])] if facts["timing"] else []
-        body += [_profiles(facts), _attention(facts)]
+        body += [_timing(facts["timing"]), _profiles(facts), _attention(facts)]
     body.append(_areas(facts["areas"]))
     body.append(f"<footer>Tilth {escape(facts['tilth'])}, run {facts['run'][:12]}; numbers: assessment.json</footer>")
     return (
@@ -40,7 +39,7 @@ def page(facts: Mapping[str, Any]) -> str:
 
 def _headline(facts: Mapping[str, Any]) -> str:
     accuracy, calibration = facts["accuracy"], facts["calibration"]
-    blocks = f"{accuracy['samples']:,} pixels in {_blocks(accuracy['blocks'])}"
+    blocks = f"{accuracy['samples']:,} {facts['labels']['per']}s in {_blocks(accuracy['blocks'])}"
     whose = (
         "that the training never saw" if facts["labels"]["held_out_blocks_of_the_training"] else "of the labels given"
     )

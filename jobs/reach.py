@@ -7,7 +7,8 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError
@@ -97,7 +98,11 @@ def within(seconds: float, place: str, tasks: list[Callable[[], None]]) -> None:
 
 
 def probe(store: Objects) -> None:
-    """Write, read back and delete a small object; InputError where the store does not do what commits need."""
+    """Write, read back and delete a small object; InputError where the store does not do what commits need.
+
+    A local folder that was not there is not there afterwards.
+    """
+    folder = None if "://" in store.uri or Path(store.uri).exists() else Path(store.uri)
     key = f".tilth-probe-{secrets.token_hex(8)}"
     store.put_new(key, b"tilth")
     try:
@@ -110,3 +115,6 @@ def probe(store: Objects) -> None:
             )
     finally:
         store.delete([key])
+        if folder is not None:
+            with suppress(OSError):  # somebody has written into it since
+                folder.rmdir()

@@ -18,7 +18,7 @@ STAGES = {
     "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output",
     "points", "predict", "rasters", "read", "samples", "signing", "steps", "store", "training", "parcels", "xarrays",
 }  # fmt: skip
-STORIES = {"judge", "keys", "parcel_tile", "pipeline", "plan", "seasons", "train"}
+STORIES = {"judge", "keys", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "survey", "train"}
 DRIVERS = {"executors", "run", "work"}
 FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,20 +10,28 @@ from numpy.typing import NDArray
 
 from engine.assess.bootstrap import block_matrices, intervals, measures
 from engine.assess.timing import THRESHOLD, cut_offs, earliest, held
-from engine.features import derive, layers_needed
+from engine.features import derive, hide, layers_needed
+from engine.ground import Ground
 from engine.judge.choose import Judges, drawn
 from engine.judge.measure import in_batches
 from engine.judge.plain import plain, ranged
-from engine.models import Classifier, load_model
+from engine.keys import shards_around
+from engine.models import Classifier, Recipe, load_model
 from engine.objects import Objects
-from engine.store import decode_layer
+from engine.parcel_samples import labelled_parcels, under_parcels
+from engine.parcel_tile import Under, series_of
+from engine.store import decode_window
 from engine.train import TrainRequest
-from engine.types import Axis, Layer, Tile
+from engine.types import Axis, Layer, Samples, Tile
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-_MOST = 5000
-"""Pixels that are predicted again for every cut-off."""
+_MOST, _MOST_SQUARES = 5000, 500
+"""Pixels or parcels, and squares of pixels, that are predicted again for every cut-off: a network over squares does
+some tens of them in a second."""
+
+Input = Callable[[Recipe], NDArray[np.float32]]
+"""A recipe of fewer steps -> model input (n, t, f) or (n, t, f, s, s) float32 of some samples."""
 
 
 def judge_over_dates(
@@ -36,7 +44,7 @@ def judge_over_dates(
     should do better, so this tells rather too late than too early.
     """
     card = classifier.card
-    few = drawn(by, _MOST, seed)
+    few = drawn(by, _MOST_SQUARES if card.halo else _MOST, seed)
     steps = cut_offs(card.recipe.steps, dates, card.from_step or 1)
     mapped = _mapped_at(_asked_at(classifier, request.model_uri, steps), request, few)
     matrices = [block_matrices(row, few.y, few.samples.block, len(card.classes)) for row in mapped]
@@ -78,35 +86,66 @@ def _asked_at(classifier: Classifier, uri: str, steps: Sequence[int]) -> dict[in
 
 
 def _mapped_at(asked: Mapping[int, Predict], request: TrainRequest, by: Judges) -> NDArray[np.int64]:
-    """Class index of every pixel at each cut-off, (d, n) int64."""
-    cube = Objects(request.cube_uri)
+    """Class index of every sample at each cut-off, (d, n) int64."""
     mapped = np.zeros((len(asked), len(by.y)), np.int64)
-    for tile in request.plan.tiles:
-        y0, y1, x0, x1 = tile.core
-        row, col = by.samples.row, by.samples.col
-        rows = np.flatnonzero((row >= y0) & (row < y1) & (col >= x0) & (col < x1))
-        if not len(rows):
-            continue
-        columns = _columns(cube, request, tile, row[rows] - y0, col[rows] - x0)
+    for rows, given in _of_parcels(request, by.samples) if request.labels.per == "parcel" else _of_pixels(request, by):
         for d, (until, predict) in enumerate(asked.items()):
-            x = derive(columns, request.recipe.model_copy(update={"steps": until})).x[:, :, 0].transpose(2, 0, 1)
-            mapped[d, rows] = in_batches(predict, np.ascontiguousarray(x)).argmax(axis=1)
+            x = given(request.recipe.model_copy(update={"steps": until}))
+            mapped[d, rows] = in_batches(predict, x).argmax(axis=1)
     return mapped
 
 
-def _columns(
-    cube: Objects, request: TrainRequest, tile: Tile, row: NDArray[np.integer], col: NDArray[np.integer]
-) -> dict[str, Layer]:
-    """The tile's layers at these pixels alone, as an image of one row: (t, b, 1, n)."""
-    sums, recipe = request.records[tile.id].body["checksums"], request.recipe
+def _of_pixels(request: TrainRequest, by: Judges) -> Iterator[tuple[NDArray[np.intp], Input]]:
+    """Which pixels lie on a tile, and their input, tile by tile."""
+    row, col = by.samples.row, by.samples.col
+    for tile in request.plan.tiles:
+        y0, y1, x0, x1 = tile.core
+        rows = np.flatnonzero((row >= y0) & (row < y1) & (col >= x0) & (col < x1))
+        if len(rows):
+            yield rows, _squares(request, tile, row[rows] - y0, col[rows] - x0)
+
+
+def _squares(request: TrainRequest, tile: Tile, row: NDArray[np.integer], col: NDArray[np.integer]) -> Input:
+    """The input of these pixels of a tile, with a halo of the squares around them; features exist for these alone."""
+    halo, layout, grid = request.options.halo, request.layout, request.plan.grid
+    side, window = 2 * halo + 1, tile.core.padded(halo)
+    at = np.arange(side)
+    y = np.broadcast_to(row[:, None, None] + at[:, None], (len(row), side, side)).ravel()
+    x = np.broadcast_to(col[:, None, None] + at, (len(row), side, side)).ravel()
+    beyond = ~Ground(grid, request.plan.area, None).of_area(window)[y, x]
+    sums, cube = shards_around(grid, tile, halo, request.records), Objects(request.cube_uri)
     columns = {}
-    for name in layers_needed(recipe.features):
-        layer = decode_layer(cube, request.layout, tile, name, sums, recipe.steps)
+    for name in layers_needed(request.recipe.features):
+        layer = decode_window(cube, layout, window, name, sums, request.recipe.steps)
         columns[name] = Layer(
-            np.ascontiguousarray(layer.values[:, :, row, col][:, :, None]),
-            np.ascontiguousarray(layer.count[:, row, col][:, None]),
+            np.ascontiguousarray(layer.values[:, :, y, x][:, :, None]),
+            np.ascontiguousarray(layer.count[:, y, x][:, None]),
         )
-    return columns
+
+    def given(recipe: Recipe) -> NDArray[np.float32]:
+        features = hide(derive(columns, recipe), beyond[None]).x
+        squares = features.reshape(*features.shape[:2], len(row), *((side, side) if halo else ()))
+        return np.ascontiguousarray(np.moveaxis(squares, 2, 0))
+
+    return given
+
+
+def _of_parcels(request: TrainRequest, samples: Samples) -> Iterator[tuple[NDArray[np.intp], Input]]:
+    """Which parcels a tile owns, and their input, tile by tile."""
+    assert samples.parcel is not None
+    own = request.own
+    parcels = labelled_parcels(own.labels, own.grid, own.area, own.tiles, request.options.block_m)
+    ground = own.ground(request.mask)
+    owner = parcels.owner[samples.parcel]
+    for index in np.unique(owner):
+        rows = np.flatnonzero(owner == index)
+        under = under_parcels(own, request.recipe, parcels.shapes[samples.parcel[rows]], ground)
+
+        def given(recipe: Recipe, under: Under = under) -> NDArray[np.float32]:
+            series = series_of(under, recipe, request.labels.statistic)
+            return np.where((series.pixels > 0)[:, None, None], series.x, np.float32(np.nan))
+
+        yield rows, given
 
 
 def _earliest(f1: NDArray[np.float64], low: NDArray[np.float64], axis: Axis, steps: Sequence[int]) -> dict[str, Any]:

@@ -178,5 +178,5 @@ def _notes(matrices: NDArray[np.int64], names: Sequence[str], by: Judges) -> Ite
         if few := [name for name, count in zip(names, in_blocks.tolist(), strict=True) if count == blocks]:
             yield f"{said}: {', '.join(few)}."
     if by.left_out:
-        told = ", ".join(f"{row['code']} ({row['samples']} px)" for row in by.left_out)
+        told = ", ".join(f"{row['code']} ({row['samples']} samples)" for row in by.left_out)
         yield f"Left out, since the model does not know these codes: {told}."

@@ -29,6 +29,8 @@ PATCHES: Mapping[str, int] = {"convstar3d": 11, "convstar": 11, "hybridsn": 11, 
 """Families that look at the pixels around the one they classify: the side of that square in the papers."""
 Variant = Literal["paper", "plain", "no_attention"]
 """Forecasters of CLEC; see ``engine.models.clec``."""
+Sampled = Literal["pixel", "parcel median", "parcel mean"]
+"""What one sample of the training was: a pixel's series, or the median or mean of a parcel's pixels'."""
 
 
 class Recipe(Options):
@@ -119,6 +121,8 @@ class Card(Options):
     """What gets one class: a pixel from its own series, a pixel from the patch around it, or a parcel's series."""
     halo: Annotated[int, Field(ge=0, le=MAX_HALO)] = 0
     """Pixels the model looks beyond the one it classifies; 0 but in mode patch."""
+    sampled: Sampled = "pixel"
+    """What the training's samples were; a model of parcels maps pixels as well."""
     gives: Literal["logits", "probabilities"] = "logits"
     """What the output of an ONNX model is; probabilities are turned into logits by the logarithm."""
     later_steps: Annotated[int, Field(ge=0)] = 0

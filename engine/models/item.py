@@ -69,9 +69,14 @@ def card_of(text: bytes, place: str) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        value = f"tilth:card.{where}: {first['msg']}" if where else str(first["msg"])
-        remedy = "train the model anew, or use the version of Tilth that wrote it"
-        raise InputError(value, place=place, remedy=remedy) from error
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise InputError(
+            f"tilth:card.{where}: {said}" if where else said,
+            expected="a card of this version of Tilth",
+            place=place,
+            remedy="train the model anew, or use the version of Tilth that wrote it; a model made elsewhere: mend its "
+            "card, and tilth model add",
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"no model item ({type(error).__name__}: {error})",
@@ -122,6 +127,7 @@ def _beyond_mlm(card: Card) -> dict[str, Any]:
         "tilth:gap_filling": recipe.fill,
         "tilth:cut_offs": list(card.cut_offs),
         "tilth:mode": card.mode,
+        "tilth:sampled": card.sampled,
         "tilth:patch_px": card.patch,
         "tilth:halo_px": card.halo,
         "tilth:temperature": card.temperature,

@@ -1,8 +1,9 @@
 """Parcels: a register dealt out to tiles, which pixels are a parcel's, and the table that says what grew in each."""
 
 from engine.parcels.options import PARCELS_VERSION, ParcelOptions
-from engine.parcels.pixels import NONE, Footprints, choose, footprints
+from engine.parcels.pixels import NONE, Footprints, choose, footprints, points_within
 from engine.parcels.register import Part, Register, held, read_part, register_identity, take_in
+from engine.parcels.shapes import Owners, faults, reached
 from engine.parcels.summary import bulk, parcel_means, parcel_series
 from engine.parcels.table import FILE_NAME, Verdicts, parcel_file, tally
 
@@ -11,17 +12,21 @@ __all__ = [
     "NONE",
     "PARCELS_VERSION",
     "Footprints",
+    "Owners",
     "ParcelOptions",
     "Part",
     "Register",
     "Verdicts",
     "bulk",
     "choose",
+    "faults",
     "footprints",
     "held",
     "parcel_file",
     "parcel_means",
     "parcel_series",
+    "points_within",
+    "reached",
     "read_part",
     "register_identity",
     "take_in",

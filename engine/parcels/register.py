@@ -30,16 +30,13 @@ from numpy.typing import NDArray
 from engine.errors import InputError, TileError
 from engine.objects import Objects, absolute, file_digest
 from engine.parcels.options import PARCELS_VERSION, ParcelOptions
-from engine.parcels.pixels import points_within
+from engine.parcels.shapes import Owners, faults, reached
 from engine.parcels.source import Batch, Box, opened
 from engine.types import Grid, Tile, Window, digest, dump_json
 
 _PILES = 64
 _PARALLEL = 16
-_MOST_PX = 1_000_000
-"""Larger parcels are left out: one parcel's series are in memory together."""
 _EXAMPLES = 5
-_POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 _ABOUT, _INDEX = "register.json", "index.parquet"
 
 
@@ -139,7 +136,7 @@ def _deal(
 ) -> dict[str, Any]:
     """Every usable parcel of the area onto its tile's pile; returns what is to be told of the register."""
     box = grid.bounds(Window(0, grid.height, 0, grid.width))
-    owners = _Owners(grid, area, tiles)
+    owners = Owners(grid, area, tiles)
     read, names, reasons = 0, [], Counter[str]()
     examples: dict[str, list[str]] = {}
     with opened(options.uri, options.id, box, grid.crs) as (crs, batches):
@@ -176,45 +173,11 @@ def _judged(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
     """Shapes in the grid's CRS, why a row cannot be used (empty text where it can, or lies elsewhere), usable rows."""
     shapes = batch.shapes.copy()
-    wrong = np.full(len(shapes), "", object)
     gone = shapely.is_missing(shapes) | shapely.is_empty(shapes)
     shapes[~gone] = shapely.transform(shapes[~gone], across.transform, interleaved=False)
-    left, bottom, right, top = shapely.bounds(shapes).T
-    placed = np.isfinite([left, bottom, right, top]).all(axis=0)
-    wrong[~placed] = "coordinates that are not those of its CRS"
-    wrong[gone] = "no geometry"
-    here = np.flatnonzero(placed & (left <= box[2]) & (right >= box[0]) & (bottom <= box[3]) & (top >= box[1]))
-    broken = here[~shapely.is_valid(shapes[here])]
-    wrong[broken] = [reason.split("[")[0].strip() for reason in shapely.is_valid_reason(shapes[broken])]
-    wrong[here[shapely.area(shapes[here]) > _MOST_PX * resolution**2]] = f"larger than {_MOST_PX} pixels"
-    wrong[here[~np.isin(shapely.get_type_id(shapes[here]), _POLYGONS)]] = "no polygon"
+    wrong, here = faults(shapes, box, resolution)
     wrong[here[batch.ids.is_null().to_numpy(zero_copy_only=False)[here]]] = "no id"
     return shapes, wrong, here[wrong[here] == ""]
-
-
-class _Owners:
-    """Which tile a parcel belongs to: the one whose core holds its representative point."""
-
-    def __init__(self, grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile]) -> None:
-        self._grid, self._area = grid, area
-        self._index = np.full((grid.tile_rows, grid.tile_cols), -1, np.int64)
-        for i, tile in enumerate(tiles):
-            self._index[tile.row, tile.col] = i
-        self._tree = shapely.STRtree([shapely.box(*grid.bounds(tile.core)) for tile in tiles])
-        shapely.prepare(area)
-
-    def of(self, shapes: NDArray[Any]) -> NDArray[np.int64]:
-        """(n,) index of each parcel's tile, -1 where its point lies outside the area."""
-        rows, cols, x, y = points_within(self._grid, shapes)
-        px = self._grid.tile_px
-        owner = self._index[
-            np.clip(rows // px, 0, self._grid.tile_rows - 1), np.clip(cols // px, 0, self._grid.tile_cols - 1)
-        ]
-        inside = shapely.contains_xy(self._area, x, y)
-        # A tile that the area enters by less than half a pixel is not planned: its neighbour takes the parcel.
-        stray = np.flatnonzero(inside & (owner < 0))
-        owner[stray] = self._tree.nearest(shapely.points(x[stray], y[stray]))
-        return np.where(inside, owner, -1)
 
 
 def _refuse_twins(names: pa.ChunkedArray, options: ParcelOptions) -> None:
@@ -250,26 +213,11 @@ def _put_parts(path: Path, grid: Grid, tiles: Sequence[Tile], store: Objects) ->
             "parcels": len(part),
             "pixels": int(pixels.sum()),
             "largest": int(pixels.max()),
-            "reaches": sorted((_reached(grid, shapes) & planned) - {tile.id}),
+            "reaches": sorted(({near.id for near in reached(grid, shapes)} & planned) - {tile.id}),
         }
 
     with ThreadPoolExecutor(_PARALLEL) as pool:
         yield from pool.map(put, starts.tolist(), [*starts[1:].tolist(), len(owner)])
-
-
-def _reached(grid: Grid, shapes: NDArray[Any]) -> set[str]:
-    """Tiles of the grid that the parcels' bounds, or their representative points, lie on."""
-    side = grid.tile_px * grid.resolution
-    left, bottom, right, top = shapely.bounds(shapes).T
-    rows = np.clip(np.floor((grid.top - np.stack([top, bottom])) / side), 0, grid.tile_rows - 1).astype(int)
-    cols = np.clip(np.floor((np.stack([left, right]) - grid.left) / side), 0, grid.tile_cols - 1).astype(int)
-    spans = {tuple(span) for span in np.concatenate([rows, cols]).T.tolist()}
-    return {
-        grid.tile(row, col).id
-        for y0, y1, x0, x1 in spans
-        for row in range(y0, y1 + 1)
-        for col in range(x0, x1 + 1)
-    }  # fmt: skip
 
 
 def _parts(table: pa.Table) -> dict[str, Part]:

@@ -1,6 +1,15 @@
 """Labels on the ground -> labelled pixels for training, each in the spatial block it is dealt out with."""
 
-from engine.samples.labels import MOST_PER_TILE, Labels, Legend, draw, is_raster, legend_of, read_legend
+from engine.samples.labels import (
+    MOST_PER_TILE,
+    Labels,
+    Legend,
+    draw,
+    is_raster,
+    labelled_polygons,
+    legend_of,
+    read_legend,
+)
 from engine.samples.near import stacked, touched
 from engine.samples.options import HELD, LabelOptions, OtherSeason, RegionOptions
 from engine.samples.regions import Regions
@@ -19,6 +28,7 @@ __all__ = [
     "draw",
     "is_raster",
     "joined",
+    "labelled_polygons",
     "legend_of",
     "read_legend",
     "stacked",

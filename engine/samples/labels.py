@@ -40,7 +40,7 @@ class Labels:
     def __init__(self, options: LabelOptions, grid: Grid, block_m: float) -> None:
         assert options.uri is not None, "a season without labels is not read"
         self.options, self.uri, self.grid, self.block_m = options, options.uri, grid, block_m
-        self._parcels = None if is_raster(self.uri) else _read_parcels(options, self.uri, grid, block_m)
+        self._parcels = None if is_raster(self.uri) else labelled_polygons(options, grid, block_m)
 
     def identity(self) -> list[Any]:
         """What changes when the labels do."""
@@ -128,7 +128,13 @@ def is_raster(uri: str) -> bool:
     return uri.lower().endswith(RASTER_SUFFIXES)
 
 
-def _read_parcels(options: LabelOptions, uri: str, grid: Grid, block_m: float) -> gpd.GeoDataFrame:
+def labelled_polygons(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoDataFrame:
+    """Labelled polygons in the grid's CRS with their code and the block of their representative point.
+
+    InputError: cannot be read, no such column, no CRS, no integer codes, or different codes for one place.
+    """
+    assert options.uri is not None, "a season without labels is not read"
+    uri = options.uri
     frame = read_polygons(uri, options.column, "labels.column", "integer codes")
     codes = _integers(frame[options.column], options.column, uri)
     frame, codes = frame[~codes.isin(options.ignore)].to_crs(grid.crs), codes[~codes.isin(options.ignore)]

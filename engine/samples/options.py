@@ -68,7 +68,14 @@ class LabelOptions(Options):
     border_m: Annotated[float, Field(ge=0, le=10_000)] = 0.0
     """Labelled pixels so near, along rows and columns, to labels of a block of another part are left out."""
     min_samples: Annotated[int, Field(ge=1)] | None = None
-    """Classes with fewer labelled pixels are left out; None: as ``model.train`` says."""
+    """Classes with fewer samples (see ``per``) are left out; None: as ``model.train`` says."""
+    per: Literal["pixel", "parcel"] = "pixel"
+    """What is one sample: a labelled pixel, or a polygon, by the one series that ``parcels`` with ``method: series``
+    makes of it for the map."""
+    statistic: Literal["median", "mean"] = "median"
+    """With ``per: parcel``, as ``parcels.statistic``."""
+    inward_px: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """With ``per: parcel``, as ``parcels.inward_px``."""
 
     @field_validator("seasons")
     @classmethod
@@ -89,6 +96,11 @@ class LabelOptions(Options):
         if "any" not in parts:
             raise ValueError("every season is held for validation or test; leave one at part: any to be learnt from")
         return self
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """The labels of all seasons that have some."""
+        return (*([self.uri] if self.uri else []), *(season.uri for season in self.seasons))
 
     @property
     def held(self) -> set[str]:

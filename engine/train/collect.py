@@ -1,9 +1,9 @@
-"""Labelled pixels of every season and tile, and unlabelled ones for virtual labels; read tile by tile."""
+"""Labelled pixels or parcels of every season and tile, and unlabelled pixels for virtual labels; read tile by tile."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from engine.ground import Ground
 from engine.keys import shards_around
 from engine.models import Recipe
 from engine.objects import Objects
+from engine.parcel_samples import LabelledParcels, labelled_parcels, refuse_parcels, samples_of
 from engine.predict import cut
 from engine.samples import (
     HELD,
@@ -28,7 +29,7 @@ from engine.samples import (
 from engine.seasons import Season
 from engine.store import decode_window
 from engine.train.request import TrainRequest
-from engine.training.seasons import whole_season
+from engine.training.early import whole_season
 from engine.types import ORIGIN, CubeBlock, FeatureBlock, Layer, Samples, Tile
 
 _MOST_BYTES = 2 << 30
@@ -36,31 +37,37 @@ _MOST_BYTES = 2 << 30
 
 
 def collect(request: TrainRequest) -> Samples:
-    """Labelled pixels of every tile whose cube is there, season by season; InputError where the labels of one and its
-    cube do not meet.
+    """Labelled pixels, or parcels, of every tile whose cube is there, season by season; InputError where the labels of
+    one and its cube do not meet.
 
     For virtual labels unlabelled ones as well (y = 0), some for every labelled one of the same tile, of seasons that
     are not held for validation or test.
     """
+    refuse_parcels(request.labels, request.options)
     return joined([part for season in request.labelled for part in _of_season(request, season)])
 
 
 def _of_season(request: TrainRequest, season: Season) -> list[Samples]:
     """Samples of each tile that has some; InputError where none has."""
     regions = request.labels.regions and Regions(request.labels.regions, season.grid)
+    block_m = request.options.block_m
     read = _Reader(
-        request, season, Labels(season.labels, season.grid, request.options.block_m), season.ground(request.mask),
-        regions or None,
+        request, season, Labels(season.labels, season.grid, block_m), season.ground(request.mask), regions or None,
+        _parcels_of(season, block_m) if season.labels.per == "parcel" else None,
     )  # fmt: skip
     found = [part for tile in season.tiles if (part := read.tile(tile)) and len(part.y)]
     if not found:
         raise InputError(
-            f"not one labelled pixel lies on a cube tile of the season from {season.name} on",
+            f"not one labelled {season.labels.per} lies on a cube tile of the season from {season.name} on",
             expected=f"labels that overlap the area and the cube {season.cube_uri}",
             place=str(season.labels.uri),
             remedy="check the labels' CRS and extent, labels.ignore and the area",
         )
     return found
+
+
+def _parcels_of(season: Season, block_m: float) -> LabelledParcels:
+    return labelled_parcels(season.labels, season.grid, season.area, season.tiles, block_m)
 
 
 @dataclass(frozen=True)
@@ -72,18 +79,41 @@ class _Reader:
     labels: Labels
     ground: Ground
     regions: Regions | None
+    parcels: LabelledParcels | None
 
     def tile(self, tile: Tile) -> Samples | None:
-        """The labelled, seen pixels of one tile; None where it has none."""
+        """The labelled, seen pixels of one tile, or the parcels that it owns; None where it has none."""
+        return self._pixels(tile) if self.parcels is None else self._parcels(tile, self.parcels)
+
+    def _parcels(self, tile: Tile, parcels: LabelledParcels) -> Samples | None:
+        """What lies near a parcel is told from its representative point."""
+        request, seed = self.request, self.request.options.seed
+        found = samples_of(tile, parcels, self.season, request.recipe, ground=self.ground, seed=seed)
+        if found is None:
+            return None
+        rows, cols = found.row.astype(np.intp) - tile.core.y0, found.col.astype(np.intp) - tile.core.x0
+        codes, block = self._labelled(tile)
+        return replace(
+            found,
+            near=_near(request, codes, block, (rows, cols), len(rows)),
+            origin=self._origin(tile, rows, cols) if request.holds else None,
+        )
+
+    def _labelled(self, tile: Tile) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Codes and blocks of the tile and of what lies within reach of it; no code beyond the area."""
+        around = tile.core.padded(self.request.reach)
+        codes, block = self.labels.read(around)
+        codes[~self.ground.of_area(around)] = 0
+        return codes, block
+
+    def _pixels(self, tile: Tile) -> Samples | None:
         request, season = self.request, self.season
-        halo, reach, options = request.options.halo, request.reach, request.options
+        halo, options = request.options.halo, request.options
         sums = shards_around(season.grid, tile, halo, season.records)
         if not sums:
             return None
-        around = tile.core.padded(reach)
-        codes, block = self.labels.read(around)
-        codes[~self.ground.of_area(around)] = 0
-        core = tile.core.within(around)
+        codes, block = self._labelled(tile)
+        core = tile.core.within(tile.core.padded(request.reach))
         if not codes[core].any():
             return None
         layers, features = features_of(request, season, self.ground, tile, sums)

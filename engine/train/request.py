@@ -34,7 +34,8 @@ class TrainRequest:
     model_uri: str
     domain: Domain
     mask: MaskOptions | None = None
-    """Where pixels for virtual labels, and those to adapt to, may lie; labelled ones count off it as well."""
+    """Where pixels for virtual labels, those to adapt to and those of parcels may lie; labelled ones count off it as
+    well."""
     seasons: tuple[Season, ...] = ()
     """Those of ``labels.seasons``."""
 
@@ -65,7 +66,8 @@ class TrainRequest:
         named = [self.labels.legend, self.labels.regions and self.labels.regions.uri]
         files = [uri and file_digest(absolute(uri)) for uri in [*(s.labels.uri for s in self.labelled), *named]]
         start = self.options.start_from
-        mask = [mask_identity(self.mask)] if self.options.virtual or self.options.adversarial else []
+        masked = self.options.virtual or self.options.adversarial or self.labels.per == "parcel"
+        mask = [mask_identity(self.mask)] if masked else []
         return digest(
             [TRAINING_VERSION, FEATURES_VERSION, cubes, self.labels.model_dump(mode="json"), files,
              self.recipe.model_dump(mode="json"), self.options.decisive(),

@@ -13,6 +13,7 @@ from pyproj import Transformer
 from engine.errors import InputError
 from engine.models import Folder, model_digest, read_card, read_model, write_model
 from engine.objects import Objects, absolute
+from engine.parcel_samples import sampled
 from engine.plan import Plan
 from engine.samples import Legend, legend_of
 from engine.train.collect import collect
@@ -47,7 +48,7 @@ def train(request: TrainRequest, progress: Progress | None = None, hooks: Hooks 
         parent=parent, target=target_of(request),
     )  # fmt: skip
     training = {**fitted.card.training, "inputs": request.key()}
-    card = fitted.card.model_copy(update={"training": training})
+    card = fitted.card.model_copy(update={"training": training, "sampled": sampled(request.labels)})
     report = {**fitted.report, **({"seasons": _told(request)} if request.holds else {})}
     Objects(absolute(request.model_uri)).put(
         "training.json", (json.dumps(report, indent=2, sort_keys=True) + "\n").encode()
@@ -85,7 +86,7 @@ def _refuse_empty(request: TrainRequest, samples: Samples, legend: Legend) -> No
     for name in (*regions.validation, *regions.test) if regions else ():
         if name not in origin["region"][named]:
             raise InputError(
-                f"not one labelled pixel lies in region {name!r}",
+                f"not one labelled {request.labels.per} lies in region {name!r}",
                 expected="some, to hold out",
                 place=regions.uri if regions else "",
                 remedy="name another region under labels.regions, or take it out",

@@ -107,13 +107,7 @@ def _best_deal(
 ) -> tuple[int, NDArray[np.int64]]:
     """The seed and the part of each block, blocks dealt to training and to the parts ``asked`` for."""
     groups = int(block_index.max()) + 1 if len(y) else 0
-    if groups < FOLDS:
-        raise InputError(
-            f"labels in {groups} spatial blocks",
-            expected=f"{FOLDS} or more, to deal to training, validation and test",
-            place="labels",
-            remedy=_remedy(block_m),
-        )
+    refuse_few_blocks(groups, block_m)
     counts = np.zeros((groups, int(y.max()) + 1), np.int64)
     np.add.at(counts, (block_index, y), 1)
     deals = [
@@ -135,6 +129,30 @@ def _refuse_gaps(y: NDArray[np.integer], part: NDArray[np.int8], blocks: tuple[i
             expected="every class in training, and a block or more for validation and test",
             place="labels",
             remedy=remedy,
+        )
+
+
+def tally(
+    y: NDArray[np.integer], block: NDArray[np.int64]
+) -> tuple[NDArray[np.integer], NDArray[np.int64], NDArray[np.int64]]:
+    """Codes (k,) and blocks (g,) that occur, ascending, and how many samples of each code lie in each block, (k, g).
+
+    y, block: (n,), the code and the block of each sample.
+    """
+    codes, kind = np.unique(y, return_inverse=True)
+    blocks, place = np.unique(block, return_inverse=True)
+    counts = np.bincount(kind * len(blocks) + place, minlength=len(codes) * len(blocks))
+    return codes, blocks, counts.reshape(len(codes), len(blocks))
+
+
+def refuse_few_blocks(blocks: int, block_m: float) -> None:
+    """InputError where so many blocks of this side are too few to be dealt."""
+    if blocks < FOLDS:
+        raise InputError(
+            f"labels in {blocks} spatial blocks",
+            expected=f"{FOLDS} or more, to deal to training, validation and test",
+            place="labels",
+            remedy=_remedy(block_m),
         )
 
 

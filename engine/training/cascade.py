@@ -15,8 +15,8 @@ from torch.nn.functional import cross_entropy
 from engine.errors import InputError
 from engine.models.clec import CLEC
 from engine.training.cascade_options import CascadeOptions
+from engine.training.early import Seasons
 from engine.training.gradnorm import GradNorm
-from engine.training.seasons import Seasons
 from engine.training.ssim import ssim
 
 _EVALUATION_BATCH = 1024

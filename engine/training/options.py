@@ -33,7 +33,7 @@ class TrainOptions(Options):
     block_m: Annotated[float, Field(gt=0)] = 10_000.0
     """Side of the spatial blocks that are dealt whole to training, validation and test (3, 1 and 1 fifths)."""
     min_samples: Annotated[int, Field(ge=1)] = 30
-    """Classes with fewer labelled pixels are left out."""
+    """Classes with fewer samples, labelled pixels or parcels, are left out."""
     max_samples_per_class: Annotated[int, Field(ge=1)] = 10_000
     """More training pixels of a class than this are drawn at random."""
     max_judged: Annotated[int, Field(ge=1)] | None = None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.training.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from engine.training.seasons import Seasons
+    from engine.training.early import Seasons
 
 Progress = Callable[[int, int, float, float], None]
 """Called after every epoch with (epoch from 1, epochs at most, mean training loss, validation macro-F1)."""

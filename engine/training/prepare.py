@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.features import bands_needed
-from engine.models.card import MAX_CLASSES, Card, ClassEntry, Recipe, scale
+from engine.models.card import Card, ClassEntry, Recipe, scale
 from engine.training.blocks import (
     TEST,
     VALIDATION,
@@ -21,14 +20,15 @@ from engine.training.blocks import (
     deal_blocks,
     held_for,
     off_held_out,
+    tally,
     to_deal,
     within_one_part,
 )
-from engine.training.legend import class_entries
+from engine.training.classes import choose_classes, class_indices
+from engine.training.early import refuse_unobserved, seasons_of
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent, refuse_unlike
 from engine.training.parts import Part, Scaling
-from engine.training.seasons import Seasons, whole_season
 from engine.types import Samples
 
 
@@ -59,8 +59,11 @@ def prepare(
 ) -> Prepared:
     """Samples ready for training, the same for equal arguments. Raises InputError as ``engine.training.fit`` says."""
     _check_shapes(samples, recipe)
-    _check_observed(samples, recipe, options)
-    entries, left_out = _choose_classes(_to_train_on(samples, options), classes, options, colours)
+    refuse_unobserved(samples, recipe, options)
+    held = samples.origin is not None and bool((samples.origin["by_season"] | samples.origin["by_region"]).any())
+    entries, left_out = choose_classes(
+        _to_train_on(samples, options), classes, options, colours, fewest_blocks=1 if held else 2
+    )
     if parent:
         refuse_unlike(parent.card, recipe, options, 0 if samples.later is None else samples.later.shape[1])
         entries = parent.classes(entries)
@@ -71,7 +74,7 @@ def prepare(
     if options.cascade.from_step is not None:
         first = options.cascade.from_step
         parts = {
-            n: replace(p, seasons=_seasons(samples, used[rows[n]], recipe, scaling, first)) for n, p in parts.items()
+            n: replace(p, seasons=seasons_of(samples, used[rows[n]], recipe, scaling, first)) for n, p in parts.items()
         }
     dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": torn}
     if samples.origin is not None:
@@ -137,10 +140,11 @@ def _unlabelled(samples: Samples, split: Split, options: TrainOptions) -> NDArra
     return rows[[bool(np.isfinite(samples.x[row]).all()) for row in rows]] if len(rows) else rows
 
 
-def _to_train_on(samples: Samples, options: TrainOptions) -> NDArray[np.int32]:
-    """Codes of the samples that may come to be trained on."""
-    free = to_deal(samples.block, samples.origin)
-    return samples.y[free & (samples.y != 0)] if options.virtual else samples.y[free]
+def _to_train_on(samples: Samples, options: TrainOptions) -> dict[int, tuple[int, int]]:
+    """Samples of each code, and blocks that these lie in, of those that may come to be trained on."""
+    free = to_deal(samples.block, samples.origin) & ((samples.y != 0) if options.virtual else True)
+    codes, _, counts = tally(samples.y[free], samples.block[free])
+    return {int(code): (int(row.sum()), int((row > 0).sum())) for code, row in zip(codes, counts, strict=True)}
 
 
 def _check_shapes(samples: Samples, recipe: Recipe) -> None:
@@ -154,62 +158,6 @@ def _check_shapes(samples: Samples, recipe: Recipe) -> None:
             place="labels",
             remedy="check that labels overlap the area and that the season covers the recipe's steps",
         )
-
-
-def _check_observed(samples: Samples, recipe: Recipe, options: TrainOptions) -> None:
-    """InputError where cut-offs are to be drawn and the samples do not say what was observed, or end before them."""
-    first = options.cascade.from_step
-    if first is None:
-        return
-    expected = (len(samples.y), recipe.steps, len(bands_needed(recipe.features)))
-    if samples.observed is None or samples.observed.shape != expected:
-        raise InputError(
-            f"samples with observed {None if samples.observed is None else samples.observed.shape}",
-            expected=f"{expected}: samples, steps and bands, gaps not filled",
-            place="model.train.cascade.cutoff: random",
-            remedy="take them from engine.features.unfilled, or use cutoff: fixed",
-        )
-    if first >= recipe.steps:
-        raise InputError(
-            f"{first} of {recipe.steps} steps, which leave nothing to forecast",
-            expected=f"4 to {recipe.steps - 1}",
-            place="model.train.cascade.from_step",
-            remedy="fewer steps, or a longer season",
-        )
-
-
-def _choose_classes(
-    y: NDArray[np.int32], classes: Mapping[int, str], options: TrainOptions, colours: Mapping[int, str]
-) -> tuple[tuple[ClassEntry, ...], list[dict[str, Any]]]:
-    """Entries of the classes with enough samples, and what was left out with its reason."""
-    codes, counts = np.unique(y, return_counts=True)
-    found = {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
-    kept, left_out = [], []
-    for code in sorted(found.keys() | classes.keys()):
-        count = found.get(code, 0)
-        if code not in classes:
-            left_out.append({"code": code, "name": None, "samples": count, "reason": "not in the legend"})
-        elif count < options.min_samples:
-            reason = f"fewer than min_samples = {options.min_samples} samples"
-            left_out.append({"code": code, "name": classes[code], "samples": count, "reason": reason})
-        else:
-            kept.append(code)
-    if not 2 <= len(kept) <= MAX_CLASSES:
-        raise InputError(
-            f"{len(kept)} classes with {options.min_samples} samples or more (found {found})",
-            expected=f"2 to {MAX_CLASSES}",
-            place="labels",
-            remedy="a smaller min_samples, more labels, or a legend that names the codes found",
-        )
-    return class_entries(kept, classes, colours), left_out
-
-
-def class_indices(y: NDArray[np.int32], entries: tuple[ClassEntry, ...]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Which samples are of these classes, and the class index of each of those."""
-    codes = np.array([entry.code for entry in entries])
-    order = codes.argsort()
-    used = np.flatnonzero(np.isin(y, codes))
-    return used, order[np.searchsorted(codes, y[used], sorter=order)].astype(np.int64)
 
 
 def _chosen(
@@ -245,16 +193,6 @@ def part_of(samples: Samples, rows: NDArray[np.intp], y: NDArray[np.int64], scal
         later = scale(samples.later[rows], *bounds)
         np.copyto(later, np.nan, where=np.isnan(samples.later[rows]))
     return Part(x, y, later)
-
-
-def _seasons(samples: Samples, rows: NDArray[np.intp], recipe: Recipe, scaling: Scaling, first: int) -> Seasons:
-    """What was known of these samples at each cut-off, and what followed."""
-    assert samples.observed is not None
-    observed = samples.observed[rows]
-    followed = whole_season(observed, recipe)
-    known = ~np.isnan(followed)
-    followed = scale(followed, scaling.lower, scaling.upper, scaling.fill)
-    return Seasons(observed, np.where(known, followed, np.float32(np.nan)), recipe, scaling, first)
 
 
 def percentiles(samples: Samples, rows: NDArray[np.intp], recipe: Recipe) -> Scaling:

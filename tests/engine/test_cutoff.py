@@ -22,8 +22,8 @@ from engine.train import collect
 from engine.training import Fitted, Hooks, Parent, TrainOptions, fit, training_key
 from engine.training.cascade import Cascade
 from engine.training.cascade_options import CascadeOptions
+from engine.training.early import Seasons, whole_season
 from engine.training.parts import Scaling
-from engine.training.seasons import Seasons, whole_season
 from engine.types import SENSOR_BANDS, Layer
 from tests.engine.killed_training import RANDOM, train_random
 from tests.engine.made_models import (

@@ -84,13 +84,19 @@ def test_no_block_is_in_two_parts_and_every_class_is_in_each() -> None:
     np.testing.assert_array_equal(split.test, again.test)
 
 
-def test_a_class_of_one_block_is_trained_and_said_to_be_untested() -> None:
+def test_a_class_of_one_block_is_left_out_and_one_of_two_is_trained_and_judged() -> None:
     samples = made_samples()
-    y = np.where(samples.block == 3, 30, np.minimum(samples.y, 20)).astype(np.int32)
-    report = fit(replace(samples, y=y), MADE_RECIPE, MADE_CLASSES, FOREST).report
-    assert report["split"]["train"]["lacks"] == []
-    assert report["split"]["test"]["lacks"] == ["late"]
-    assert report["accuracy"]["classes"][2]["producers_accuracy"] is None
+    common = np.minimum(samples.y, 20)
+    for blocks, trained in (([3], [10, 20]), ([3, 4], [10, 20, 30])):
+        y = np.where(np.isin(samples.block, blocks), 30, common).astype(np.int32)
+        fitted = fit(replace(samples, y=y), MADE_RECIPE, MADE_CLASSES, FOREST)
+        assert [entry.code for entry in fitted.card.classes] == trained
+        reasons = {row["code"]: row["reason"] for row in fitted.report["left_out"]}
+        assert (30 in reasons) == (len(blocks) == 1)
+        assert fitted.report["split"]["train"]["lacks"] == fitted.report["split"]["test"]["lacks"] == []
+    alone = np.where(samples.block == 3, 30, common).astype(np.int32)
+    (told,) = fit(replace(samples, y=alone), MADE_RECIPE, MADE_CLASSES, FOREST).report["left_out"]
+    assert "all in one block of 500 m, so it could be trained or judged, never both" in told["reason"]
 
 
 def test_rare_and_unnamed_classes_are_left_out_and_said() -> None:

@@ -75,7 +75,7 @@ def test_nothing_after_a_cut_off_is_looked_at(finished: Job, monkeypatch: pytest
     request, model = request_of(done), load_model(finished.model)
     by = judges(request, done.card, foreign=False)
     clean = judge_over_dates(model, request, by, 4)
-    real = dates.decode_layer
+    real = dates.decode_window
 
     def garbled(*arguments: Any) -> Layer:
         layer = real(*arguments)
@@ -83,7 +83,7 @@ def test_nothing_after_a_cut_off_is_looked_at(finished: Job, monkeypatch: pytest
         layer.count[4:] = 255
         return layer
 
-    monkeypatch.setattr(dates, "decode_layer", garbled)
+    monkeypatch.setattr(dates, "decode_window", garbled)
     found = judge_over_dates(model, request, by, 4)
     for name in ("overall", "kappa", "macro_f1"):
         assert found[name][:2] == clean[name][:2] and found[name][2:] != clean[name][2:]
@@ -127,7 +127,7 @@ def test_other_labels_judge_whole_and_codes_the_model_does_not_know_are_counted(
     (left_out,) = facts["labels"]["left_out"]
     assert left_out["code"] == 999 and left_out["samples"] > 0
     told = " ".join(facts["notes"])
-    assert "the numbers are too good" in told and f"999 ({left_out['samples']} px)" in told
+    assert "the numbers are too good" in told and f"999 ({left_out['samples']} samples)" in told
     assert "Not one pixel to judge by" in told
     absent = [row for row in facts["accuracy"]["classes"] if not row["samples"]]
     assert absent and all(row["producers_accuracy"]["value"] is None for row in absent)

@@ -94,6 +94,9 @@ def test_a_family_is_trained_saved_mapped_and_assessed(family: str, base: Job, t
     assert assessed["labels"]["held_out_blocks_of_the_training"]
     reported = training["accuracy"]["overall_accuracy"]
     assert assessed["accuracy"]["overall"]["value"] == pytest.approx(reported, abs=2e-6)
+    timing = assessed["timing"]
+    assert len(timing["dates"]) == 2 and timing["samples"] == assessed["accuracy"]["samples"]
+    assert timing["macro_f1"][-1] == assessed["accuracy"]["macro_f1"], "all steps known is the model as it maps"
 
 
 @pytest.fixture(scope="module")

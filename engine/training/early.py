@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.features import derive_series
+from engine.errors import InputError
+from engine.features import bands_needed, derive_series
 from engine.models.card import Recipe, scale
+from engine.training.options import TrainOptions
 from engine.training.parts import Scaling
+from engine.types import Samples
 
 _JUDGED = 4
 """Cut-offs at which a model that takes many is judged, the first and the last of them included."""
@@ -60,3 +63,35 @@ def whole_season(observed: NDArray[np.float32], recipe: Recipe) -> NDArray[np.fl
         known = derive_series(observed, recipe.model_copy(update={**season, "fill": "linear"}))
         np.copyto(x, np.nan, where=np.isnan(known))
     return x
+
+
+def seasons_of(samples: Samples, rows: NDArray[np.intp], recipe: Recipe, scaling: Scaling, first: int) -> Seasons:
+    """What was known of these samples at each cut-off, and what followed."""
+    assert samples.observed is not None
+    observed = samples.observed[rows]
+    followed = whole_season(observed, recipe)
+    known = ~np.isnan(followed)
+    followed = scale(followed, scaling.lower, scaling.upper, scaling.fill)
+    return Seasons(observed, np.where(known, followed, np.float32(np.nan)), recipe, scaling, first)
+
+
+def refuse_unobserved(samples: Samples, recipe: Recipe, options: TrainOptions) -> None:
+    """InputError where cut-offs are to be drawn and the samples do not say what was observed, or end before them."""
+    first = options.cascade.from_step
+    if first is None:
+        return
+    expected = (len(samples.y), recipe.steps, len(bands_needed(recipe.features)))
+    if samples.observed is None or samples.observed.shape != expected:
+        raise InputError(
+            f"samples with observed {None if samples.observed is None else samples.observed.shape}",
+            expected=f"{expected}: samples, steps and bands, gaps not filled",
+            place="model.train.cascade.cutoff: random",
+            remedy="take them from engine.features.unfilled, or use cutoff: fixed",
+        )
+    if first >= recipe.steps:
+        raise InputError(
+            f"{first} of {recipe.steps} steps, which leave nothing to forecast",
+            expected=f"4 to {recipe.steps - 1}",
+            place="model.train.cascade.from_step",
+            remedy="fewer steps, or a longer season",
+        )

@@ -1,0 +1,76 @@
+"""Which polygons can be parcels, and which tile each belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from engine.parcels.pixels import points_within
+from engine.parcels.source import Box
+from engine.types import Grid, Tile
+
+_MOST_PX = 1_000_000
+"""Larger parcels are left out: one parcel's series are in memory together."""
+_POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+
+
+def faults(shapes: NDArray[Any], box: Box, resolution: float) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Why a shape cannot be a parcel, (n,) text, empty where it can or lies off ``box``; and which lie near the box.
+
+    shapes: (n,) geometries in the grid's CRS, None where there is none. box: in the same CRS.
+    """
+    wrong = np.full(len(shapes), "", object)
+    left, bottom, right, top = shapely.bounds(shapes).T
+    placed = np.isfinite([left, bottom, right, top]).all(axis=0)
+    wrong[~placed] = "coordinates that are not those of its CRS"
+    wrong[shapely.is_missing(shapes) | shapely.is_empty(shapes)] = "no geometry"
+    here = np.flatnonzero(placed & (left <= box[2]) & (right >= box[0]) & (bottom <= box[3]) & (top >= box[1]))
+    broken = here[~shapely.is_valid(shapes[here])]
+    wrong[broken] = [reason.split("[")[0].strip() for reason in shapely.is_valid_reason(shapes[broken])]
+    wrong[here[shapely.area(shapes[here]) > _MOST_PX * resolution**2]] = f"larger than {_MOST_PX} pixels"
+    wrong[here[~np.isin(shapely.get_type_id(shapes[here]), _POLYGONS)]] = "no polygon"
+    return wrong, here
+
+
+class Owners:
+    """Which tile a parcel belongs to: the one whose core holds its representative point."""
+
+    def __init__(self, grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile]) -> None:
+        self._grid, self._area = grid, area
+        self._index = np.full((grid.tile_rows, grid.tile_cols), -1, np.int64)
+        for i, tile in enumerate(tiles):
+            self._index[tile.row, tile.col] = i
+        self._tree = shapely.STRtree([shapely.box(*grid.bounds(tile.core)) for tile in tiles])
+        shapely.prepare(area)
+
+    def of(self, shapes: NDArray[Any]) -> NDArray[np.int64]:
+        """(n,) index of each parcel's tile, -1 where its point lies outside the area."""
+        rows, cols, x, y = points_within(self._grid, shapes)
+        px = self._grid.tile_px
+        owner = self._index[
+            np.clip(rows // px, 0, self._grid.tile_rows - 1), np.clip(cols // px, 0, self._grid.tile_cols - 1)
+        ]
+        inside = shapely.contains_xy(self._area, x, y)
+        # A tile that the area enters by less than half a pixel is not planned: its neighbour takes the parcel.
+        stray = np.flatnonzero(inside & (owner < 0))
+        owner[stray] = self._tree.nearest(shapely.points(x[stray], y[stray]))
+        return np.where(inside, owner, -1)
+
+
+def reached(grid: Grid, shapes: NDArray[Any]) -> set[Tile]:
+    """Tiles of the grid that the parcels' bounds, or their representative points, lie on. shapes: (n,), n > 0."""
+    side = grid.tile_px * grid.resolution
+    left, bottom, right, top = shapely.bounds(shapes).T
+    rows = np.clip(np.floor((grid.top - np.stack([top, bottom])) / side), 0, grid.tile_rows - 1).astype(int)
+    cols = np.clip(np.floor((np.stack([left, right]) - grid.left) / side), 0, grid.tile_cols - 1).astype(int)
+    spans = {tuple(span) for span in np.concatenate([rows, cols]).T.tolist()}
+    return {
+        grid.tile(row, col)
+        for y0, y1, x0, x1 in spans
+        for row in range(y0, y1 + 1)
+        for col in range(x0, x1 + 1)
+    }  # fmt: skip

@@ -1,0 +1,80 @@
+"""What labels promise before a cube is built: whether they can train a model at all."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+from engine.ground import Ground
+from engine.objects import absolute
+from engine.parcel_samples import LabelledParcels, labelled_parcels
+from engine.plan import Plan
+from engine.samples import LabelOptions, Labels, read_legend
+from engine.training import TrainOptions
+from engine.training.blocks import refuse_few_blocks, tally
+from engine.training.classes import choose_classes
+
+_Portion = tuple[NDArray[np.int32], NDArray[np.int64]]
+"""Codes (n,), 0 = none, and blocks (n,)."""
+_Found = Mapping[int, Counter[int]]
+"""Code -> how many samples lie in each block."""
+
+
+def survey(labels: LabelOptions, options: TrainOptions, plan: Plan) -> list[str]:
+    """Sentences on what of the labels of the job's own season cannot be used; for labels of one season alone.
+
+    Labels are read tile by tile until there are classes and blocks enough, so that good ones take little time. Raises
+    InputError where there are too few in the area, whatever the cube holds, and for a file that cannot be used.
+    """
+    parcels = None
+    if labels.per == "parcel":
+        parcels = labelled_parcels(labels, plan.grid, plan.area, plan.tiles, options.block_m)
+    names = read_legend(absolute(labels.legend), np.zeros(0, np.int32)).names if labels.legend else None
+    found: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    wrong: InputError | None = InputError(
+        f"not one labelled {labels.per} in the area",
+        expected="labels that overlap the area",
+        place=str(labels.uri),
+        remedy="check the labels' CRS and extent, labels.ignore and the area",
+    )
+    for codes, block in [(parcels.y, parcels.block)] if parcels else _by_tile(labels, options, plan):
+        known, blocks, counts = tally(codes[codes != 0], block[codes != 0])
+        for code, row in zip(known.tolist(), counts, strict=True):
+            found[code].update({int(blocks[i]): int(row[i]) for i in np.flatnonzero(row)})
+        if found:
+            wrong = _wrong(found, names, options)
+        if wrong is None:
+            return _told(parcels)
+    assert wrong is not None
+    raise wrong
+
+
+def _by_tile(labels: LabelOptions, options: TrainOptions, plan: Plan) -> Iterator[_Portion]:
+    """The labelled pixels of the area."""
+    held, ground = Labels(labels, plan.grid, options.block_m), Ground(plan.grid, plan.area, None)
+    for tile in plan.tiles:
+        codes, block = held.read(tile.core)
+        yield np.where(ground.of_area(tile.core), codes, 0).ravel(), block.ravel()
+
+
+def _wrong(found: _Found, names: Mapping[int, str] | None, options: TrainOptions) -> InputError | None:
+    """What is wrong with labels of which so many are found; None where they may do. names: the legend's, if any."""
+    names = names or {code: str(code) for code in found}
+    told = {code: (blocks.total(), len(blocks)) for code, blocks in found.items()}
+    try:
+        entries, _ = choose_classes(told, names, options, {})
+        refuse_few_blocks(len(set().union(*(found[entry.code] for entry in entries))), options.block_m)
+    except InputError as error:
+        return error
+    return None
+
+
+def _told(parcels: LabelledParcels | None) -> list[str]:
+    if parcels is None or not parcels.left_out:
+        return []
+    reasons = ", ".join(f"{why} ({number})" for why, number in sorted(parcels.left_out.items()))
+    return [f"labels: {sum(parcels.left_out.values())} polygons cannot be samples and are left out: {reasons}"]
