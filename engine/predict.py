@@ -67,7 +67,7 @@ def cut(features: FeatureBlock, rows: Rows, cols: Rows, halo: int = 0) -> NDArra
 
         steps, names, height, width = features.x.shape
         planes = features.x.reshape(steps * names, height * width)
-        return gather(planes, rows * width + cols).reshape(len(rows), steps, names)
+        return gather(planes, rows.astype(np.int64) * width + cols).reshape(len(rows), steps, names)
     squares = sliding_window_view(features.x, (2 * halo + 1, 2 * halo + 1), axis=(2, 3))
     return np.ascontiguousarray(squares[:, :, rows, cols].transpose(2, 0, 1, 3, 4))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
-from engine.errors import SpecError
+from engine.errors import InputError, SpecError
 from engine.ground import Ground, MaskOptions
 from engine.judge import judges
 from engine.keys import shards_around
@@ -128,7 +129,8 @@ def test_place_and_block_are_those_of_the_representative_point_and_broken_polygo
         point = gpd.GeoSeries([ODD[code]], crs=CRS).to_crs("EPSG:3035").to_crs(CRS).representative_point()[0]
         assert (row, col) == ((5_600_000 - point.y) // 10, (point.x - 500_000) // 10)
         assert block == (int(point.y // 50) << 32) + int(point.x // 50)
-    held = labelled_parcels(request.labels, request.plan, 50)
+    plan = request.plan
+    held = labelled_parcels(request.labels, plan.grid, plan.area, plan.tiles, 50)
     assert held.left_out == {"Self-intersection": 1}
     assert samples.parcel is not None
     np.testing.assert_array_equal(held.y[samples.parcel], samples.y)
@@ -150,6 +152,25 @@ def test_a_model_of_parcels_is_trained_counted_by_parcels_and_judged_on_its_own_
     assert by.held_out and len(by.y) == report["accuracy"]["samples"] <= len(shapes)
     assert not is_trained(replace(request, mask=None)), "parcels have no pixel off the mask"
     assert not is_trained(replace(request, labels=request.labels.model_copy(update={"per": "pixel"})))
+
+
+def test_parcels_of_another_season_lie_on_its_own_cube_and_a_border_is_kept(tmp_path: Path) -> None:
+    shapes = {i: polygon(x + 1, y + 1, x + 19, y + 19) for i, (x, y) in enumerate(product(range(0, 300, 20), repeat=2))}
+    uri = write_labels(tmp_path / "p.parquet", shapes, [1 + (i % 2) for i in shapes])
+    own = made_request(tmp_path, uri, seasons=[{"cube": "other", "uri": uri, "part": "test"}], border_m=10)
+    labels = own.labels.of(own.labels.seasons[0])
+    other = replace(own.own, number=1, records={}, labels=labels)
+    with pytest.raises(InputError, match="not one labelled parcel lies on a cube tile"):
+        collect(replace(own, seasons=(other,)))
+    half = {name: record for name, record in own.records.items() if name.startswith("r0000")}
+    found = collect(replace(own, seasons=(replace(other, records=half),)))
+    assert found.origin is not None and found.near is not None and found.parcel is not None
+    first, second = (found.origin["number"] == number for number in (0, 1))
+    assert 0 < second.sum() < first.sum() and set(found.parcel[second]) < set(found.parcel[first])
+    assert {2} == set(found.origin["by_season"][second]) and {0} == set(found.origin["by_season"][first])
+    where = [list(found.parcel[first]).index(name) for name in found.parcel[second]]
+    np.testing.assert_array_equal(found.x[first][where], found.x[second])
+    assert ((found.near != 0).sum(axis=1) >= 1).all() and ((found.near != 0).sum(axis=1) > 1).any()
 
 
 @pytest.mark.parametrize(
