@@ -51,7 +51,7 @@ def check_places(spec: Spec) -> None:
     _check_stores(spec)
 
 
-def checked_plan(spec: Spec) -> Plan:
+def checked_plan(spec: Spec, last: str = "map") -> Plan:
     """The plan, with what can be wrong with it found out before any worker starts."""
     plan = fresh_plan(spec)
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
@@ -59,7 +59,7 @@ def checked_plan(spec: Spec) -> Plan:
         _check_parent(spec)
         check_other_seasons(spec, plan)
         plan = surveyed(spec, plan)
-    recipe, family, halo = model_needs(spec)
+    recipe, family, halo = model_needs(spec, last)
     if spec.parcels is not None and halo:
         raise SpecError(
             f"{family} looks at the squares around pixels",
@@ -67,16 +67,18 @@ def checked_plan(spec: Spec) -> Plan:
             place="parcels",
             remedy="leave parcels out, or use another family",
         )
-    _refuse_absent_layers(recipe, plan, spec)
+    if last != "cube":
+        _refuse_absent_layers(recipe, plan, spec)
     refuse_too_large(
         plan, spec.byte_budget(), spec.cube.threads, features=len(recipe.features), steps=recipe.steps, halo=halo
     )
     return plan
 
 
-def model_needs(spec: Spec) -> tuple[Recipe, Family, int]:
-    """Recipe, family and halo of the model that will map: its card's, or those of the one to be trained."""
-    if spec.labels:
+def model_needs(spec: Spec, last: str = "map") -> tuple[Recipe, Family, int]:
+    """Recipe, family and halo of the model that will map: its card's, or those of the one to be trained. Where the
+    cube is all that is asked for (``last``), no model need be there."""
+    if spec.labels or last == "cube":
         return spec.recipe(), spec.model.train.family, spec.model.train.halo
     card = checked_card(spec)
     return card.recipe, card.family, card.halo

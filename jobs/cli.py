@@ -200,7 +200,7 @@ def replay(run: Run, tile: Annotated[str, typer.Argument(help="Such as r0003c001
 
 @app.command()
 def cube(job: SpecPath, changes: Changes = None) -> None:
-    """Build the cube and stop.
+    """Build the cube and stop; neither labels nor a model need be there.
 
     Example: tilth cube job.yaml
     """

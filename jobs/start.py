@@ -29,7 +29,7 @@ def submit(job: str, changes: Sequence[str], *, dry_run: bool = False, wait: boo
     check_places(spec)
     if not dry_run:
         refuse_if_held(Objects(spec.output.uri).child(LEDGER))  # at once, not after a long search
-    plan = checked_plan(spec)
+    plan = checked_plan(spec, last)
     if dry_run:
         show.plan(describe(spec, plan), False)
         show.say("dry run: nothing was started; the same command without --dry-run starts it")

@@ -54,7 +54,7 @@ def base(country: Country, tmp_path_factory: pytest.TempPathFactory) -> Job:
         "compute": {"in_process": True},
     }
     job = Job(root, spec)
-    job.build_cube()
+    job.with_({"labels": None}).build_cube()  # neither labels nor a model are there yet
     return job
 
 
