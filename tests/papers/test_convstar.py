@@ -100,9 +100,9 @@ def test_cells_are_computed_once_and_judged_on_the_same_squares(
     samples, wanted = samples_of(), Wanted(NAMES, FEATURES, 0, 13, 9, 160.0, 12)
     held = {name: getattr(samples, name) for name in ("x", "y", "block", "row", "col", "near")}
     np.savez(tmp_path / "squares.npz", **held)
-    files = {convstar.REAL.title: (tmp_path / "squares.npz", wanted)}
+    files = {convstar.MADE.title: (tmp_path / "squares.npz", wanted)}
     compute = partial(convstar.compute, files=files, scale=SCALE)
-    table, path = f"{convstar.REAL.title}, Tables 1 and 2", tmp_path / "book.ndjson"
+    table, path = f"{convstar.MADE.title}, Tables 1 and 2", tmp_path / "book.ndjson"
     cells = [Cell(table, method, "optical") for method in ("forest", "convstar3d")]
     book = Book(path, {"scale": SCALE})
     for cell in cells:

@@ -10,7 +10,7 @@ the blocks is the test. Intervals: 95 %, blocks of the test resampled.
 The networks are the engine's; inputs differ from the source's in that each feature has a channel of its own at all
 ten-day steps (the source puts Sentinel-1 and -2 acquisitions into the same three channels by turns), and backscatter is
 linear power. The source's own figures are not at hand. ``default`` takes half an hour of one core, ``full`` (squares
-of 11, 26 steps, three random seeds) is for a GPU or a long night; what is computed is kept, and a killed run goes on.
+of 11, 26 steps, three random seeds) wants a GPU; what is computed is kept, and a killed run goes on.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def judged(
             slopes.append(looks(card, weights, x, mapped[-1], candidate.options.device))
     rows, said = np.concatenate(asked_rows), np.concatenate(mapped)
     found = {"matrices": block_matrices(said, y[rows], block[rows], classes).tolist(), "learnt": learnt}
-    return found | ({"slopes": np.mean(slopes, axis=0).round(6).tolist()} if slopes else {})
+    return found | ({"slopes": np.mean(slopes, axis=0).tolist()} if slopes else {})
 
 
 def looks(card: Card, weights: bytes, x: NDArray[np.float32], mapped: NDArray[np.integer], device: str) -> NDArray:

@@ -110,10 +110,11 @@ def saliency_picture(book: Book, title: str, inputs: Sequence[str], names: Seque
     for row, cell in zip(axes, cells, strict=True):
         maps = np.array(book[cell]["slopes"], float)
         for axis, name, values in zip(row, names, maps, strict=True):
-            shown = axis.imshow(values / (values.mean() or 1), cmap="viridis", vmin=0)
             axis.set_title(f"{name}\n{cell.column}", fontsize=8)
             axis.set_axis_off()
-            figure.colorbar(shown, ax=axis, shrink=0.8)
+            if values.any():  # the class was given to a square of the test
+                shown = axis.imshow(values / values.mean(), cmap="viridis", vmin=0)
+                figure.colorbar(shown, ax=axis, shrink=0.8)
     figure.suptitle(f"{title}: slope of the logit at each pixel, mean 1", fontsize=10)
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
