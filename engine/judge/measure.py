@@ -156,7 +156,8 @@ def _attention(classifier: Classifier, by: Judges, scaled: NDArray[np.float32], 
     rows = some(len(by.y), _MOST_SQUARES if classifier.card.halo else _MOST_LOOKED_INTO, seed)
     told = {"features": list(classifier.card.recipe.features), "samples": len(rows)}
     if isinstance(classifier, _Differentiable):
-        return {**told, "kind": "gradient", "values": classifier.sensitivity(scaled[rows])}
+        slopes = classifier.sensitivity(scaled[rows])
+        return {**told, "kind": "gradient", "values": slopes.mean(axis=tuple(range(2, slopes.ndim)))}
     falls = permutation_importance(classifier.predict, by.samples.x[rows], by.y[rows], seed)
     return {**told, "kind": "permutation", "values": falls}
 

@@ -128,11 +128,11 @@ class NetworkClassifier(Calibrated):
             return np.asarray(result.cpu().numpy())
 
     def sensitivity(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mean over rows and pixels of ``|d logit of the winning class / d input|``, (t, f) float32: where the network
-        looks (Simonyan et al. 2014, saliency). Input as for ``logits``, one row or more."""
+        """Mean over rows of ``|d logit of the winning class / d input|``, (t, f) float32, or (t, f, s, s) of squares:
+        where the network looks (Simonyan et al. 2014, saliency). Input as for ``logits``, one row or more."""
         x = torch.from_numpy(scaled).to(self._device).requires_grad_()
         (slope,) = torch.autograd.grad(self._network(x).max(dim=1).values.sum(), x)
-        return np.asarray(slope.abs().mean(dim=(0, *range(3, slope.ndim))).cpu().numpy())
+        return np.asarray(slope.abs().mean(dim=0).cpu().numpy())
 
 
 class BlockClassifier(NetworkClassifier):

@@ -148,8 +148,16 @@ def _finished(learn: Given, fold: NDArray[np.int64], candidate: Candidate, seed:
 
 
 def fitted(given: Given, learn: NDArray[np.bool_], stop: NDArray[np.bool_], candidate: Candidate, seed: int = 0) -> Ask:
-    """The candidate trained on the samples ``learn``, its epoch chosen on ``stop``; one without epochs is trained on
-    both. Every class must be among what it is trained on."""
+    """What ``trained`` gives, ready to be asked."""
+    model = open_model(*trained(given, learn, stop, candidate, seed))
+    return lambda asked: model.predict(candidate.seen(asked, given.recipe)).argmax(axis=1)
+
+
+def trained(
+    given: Given, learn: NDArray[np.bool_], stop: NDArray[np.bool_], candidate: Candidate, seed: int = 0
+) -> tuple[Card, bytes]:
+    """Card and weights of the candidate trained on the samples ``learn``, its epoch chosen on ``stop``; one without
+    epochs is trained on both. Every class must be among what it is trained on."""
     recipe = candidate.recipe(given.recipe)
     options = candidate.options.model_copy(update={"seed": seed})
     x, y = candidate.seen(given.samples.x, given.recipe), given.samples.y.astype(np.int64)
@@ -157,7 +165,7 @@ def fitted(given: Given, learn: NDArray[np.bool_], stop: NDArray[np.bool_], cand
     scaling = percentiles(replace(given.samples, x=x), np.flatnonzero(rows), recipe)
     bounds = scaling.lower, scaling.upper, scaling.fill
     parts = Part(scale(x[rows], *bounds), y[rows]), Part(scale(x[stop], *bounds), y[stop])
-    trained = _trained(*parts, len(given.names), options)
+    made = _trained(*parts, len(given.names), options)
     card = Card(
         name=options.name,
         family=options.family,
@@ -166,13 +174,14 @@ def fitted(given: Given, learn: NDArray[np.bool_], stop: NDArray[np.bool_], cand
         lower=scaling.lower,
         upper=scaling.upper,
         fill=scaling.fill,
+        mode="patch" if options.halo else "pixel",
+        halo=options.halo,
         weights="model.skops" if options.family == "forest" else "model.safetensors",
-        weights_sha256=hashlib.sha256(trained.weights).hexdigest(),
-        weights_bytes=len(trained.weights),
-        parameters=trained.parameters,
+        weights_sha256=hashlib.sha256(made.weights).hexdigest(),
+        weights_bytes=len(made.weights),
+        parameters=made.parameters,
     )
-    model = open_model(card, trained.weights)
-    return lambda asked: model.predict(candidate.seen(asked, given.recipe)).argmax(axis=1)
+    return card, made.weights
 
 
 def _trained(learn: Part, stop: Part, classes: int, options: TrainOptions) -> Trained:

@@ -10,10 +10,11 @@ import pytest
 from engine.errors import InputError
 from engine.judge import Judges, judge, judge_against
 from engine.models import Classifier, normalise, open_model
+from engine.models.series import Shape, build, open_network, to_bytes
 from engine.samples import chosen
 from engine.training import TrainOptions, fit
 from engine.training.blocks import deal_blocks
-from tests.engine.made_models import MADE_CLASSES, MADE_RECIPE, made_pixels, made_samples, made_tempcnn
+from tests.engine.made_models import MADE_CLASSES, MADE_RECIPE, made_card, made_pixels, made_samples, made_tempcnn
 
 OPTIONS = TrainOptions(epochs=4, trees=20, block_m=500)
 
@@ -58,6 +59,20 @@ def test_two_models_of_the_same_blocks_are_compared_and_others_are_refused() -> 
     assert back["difference"] == -found["difference"] and back["high"] == pytest.approx(-found["low"])
     with pytest.raises(InputError, match="another split into blocks"):
         judge_against(large, model(seed=9), by)
+
+
+def test_the_sensitivity_of_a_network_over_squares_is_told_pixel_by_pixel() -> None:
+    weights = to_bytes(build("convstar", Shape(4, 2, 3, patch=5)))
+    card = made_card(weights, 4, 2, 3).model_copy(update={"family": "convstar", "mode": "patch", "halo": 2})
+    network, step = open_network(card, weights), 1e-2
+    x = np.random.default_rng(3).random((6, 4, 2, 5, 5), dtype=np.float32)
+    slopes, plain = network.sensitivity(x), network.logits(x)
+    assert slopes.shape == (4, 2, 5, 5)
+    for pixel in ((2, 2), (0, 0)):
+        moved = x.copy()
+        moved[:, 1, 0, *pixel] += step
+        rise = (network.logits(moved) - plain)[np.arange(6), plain.argmax(axis=1)]
+        np.testing.assert_allclose(slopes[1, 0, *pixel], np.abs(rise / step).mean(), rtol=0.1, atol=1e-4)
 
 
 def test_the_sensitivity_of_a_network_is_the_slope_of_its_winning_logit() -> None:
