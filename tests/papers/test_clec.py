@@ -18,7 +18,7 @@ from tests.bench.papers.clec_report import _claim, _earlier
 from tests.bench.papers.clec_trials import ALL_CROPS, FEATURES, RIVALS, OnMade, OnReal, Sizes, seasons_of
 from tests.bench.real_sets import Given
 
-SIZES = Sizes(pixels=300, per_class=20, epochs=1, patience=1, batch=16)
+SIZES = Sizes(epochs=1, patience=1, batch=16, per_class=20)
 STEPS, LATER = 5, 3
 CODES = {7: "Maize", 8: "Oats", 9: "Rye"}
 
@@ -135,9 +135,10 @@ def test_earlier_means_before_every_rival(tmp_path: Path) -> None:
 
 
 def test_every_scale_has_the_cells_its_tables_ask_for_once() -> None:
+    assert {cell.row for cell in SCALES["quick"].on_real()} == {"CLEC", *RIVALS}
     assert len(SCALES["default"].on_real()) == 4 * 6 + 5 and len(SCALES["default"].on_made()) == 4 * 6 + 5 + 3
     for scale in SCALES.values():
         cells = [*scale.on_real(), *scale.on_made()]
         assert len(set(cells)) == len(cells)
-        assert set(scale.made_variants) <= set(scale.made) and set(scale.lengths) <= set(scale.made)
-        assert set(scale.real_variants) <= set(scale.real)
+        assert {*scale.made_variants, *scale.made_lengths} <= set(scale.made)
+        assert {*scale.real_variants, *scale.real_lengths} <= set(scale.real)

@@ -70,13 +70,13 @@ METHODS: Mapping[str, Method] = {"CLEC": Method("clec"), **RIVALS, **ABLATIONS, 
 class Sizes:
     """How much is learnt, and for how long: the same for all methods."""
 
-    pixels: int
-    """A side of the made country."""
-    per_class: int
-    """Pixels of a crop that training takes there at most; about as many again are judged on."""
     epochs: int
     patience: int
     batch: int
+    per_class: int = 10_000
+    """Pixels of a crop that training takes of the made country at most; about as many again are judged on."""
+    pixels: int = 300
+    """A side of the made country."""
     device: str = "cpu"
 
     @property
@@ -170,10 +170,7 @@ def figures(matrices: NDArray[np.int64], names: Sequence[str]) -> dict[str, floa
     found, low = measures(matrices.sum(axis=0)), intervals(matrices).low
     values = {"OA": found.overall, "kappa": found.kappa, "macro-F1": found.macro_f1, "macro-F1 low": low.macro_f1}
     for k, name in enumerate(names):
-        values |= {
-            f"F1 {name}": found.f1[k], f"F1 {name} low": low.f1[k],
-            f"UA {name}": found.users[k], f"PA {name}": found.producers[k],
-        }  # fmt: skip
+        values |= {f"F1 {name}": found.f1[k], f"F1 {name} low": low.f1[k]}
     return {name: None if np.isnan(value) else float(value) for name, value in values.items()}
 
 
