@@ -99,7 +99,7 @@ SCALES = {
         {},
     ),
     "full": Scale(
-        Sizes(100, 20, 64, per_class=600, pixels=600),
+        Sizes(100, 20, 64, per_class=300, pixels=600),
         Sizes(200, 20, 16),
         tuple(range(10, 38, 3)),
         (4, 6, 8, 10, 12, 14, 16, 18, 20, 23),

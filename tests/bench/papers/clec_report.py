@@ -31,11 +31,11 @@ def real_report(
     """The tables of a real set and what becomes of the claims there."""
     print("Columns: composites of 16 days from 1 September that were seen. The paper's accuracies are not at hand.\n")
     for figure in ("OA", "kappa", "macro-F1"):
-        print(table(book, name, COMPARED, columns, figure), "\n")
+        print(table(book, name, COMPARED, columns, figure), end="\n\n")
     print(f"{_earliest(book, name, COMPARED, names, columns)}\n")
     for rows in VARIANTS if varied else ():
         for figure in ("OA", "macro-F1"):
-            print(table(book, name, rows, varied, figure), "\n")
+            print(table(book, name, rows, varied, figure), end="\n\n")
     _show_lengths(book, name, lengths)
     print(_forecasts(book, name, columns))
     _picture(book, name, columns, out)
@@ -45,9 +45,9 @@ def real_report(
         ("Attention, GradNorm and forecast each make it better", (*ABLATIONS, "1D-CNN"), varied),
         ("One cascade is better than its other modes", tuple(MODES), varied),
     ):
-        print(_claim(book, name, title, rows, at), "\n")
+        print(_claim(book, name, title, rows, at), end="\n\n")
     print(_earlier(book, name, columns))
-    print(_forecast_claim(book, name, columns), "\n")
+    print(_forecast_claim(book, name, columns), end="\n\n")
 
 
 def made_report(
@@ -66,21 +66,21 @@ def made_report(
     for task in tasks:
         own = names if task == ALL_CROPS else (task,)
         for figure in ("OA", "kappa", "macro-F1" if task == ALL_CROPS else f"F1 {task}", "macro-F1, next season"):
-            print(table(book, task, COMPARED, columns, figure), "\n")
+            print(table(book, task, COMPARED, columns, figure), end="\n\n")
         print(f"{_earliest(book, task, COMPARED, own, columns)}\n")
     for rows in VARIANTS if varied else ():
-        print(table(book, ALL_CROPS, rows, varied, "macro-F1"), "\n")
+        print(table(book, ALL_CROPS, rows, varied, "macro-F1"), end="\n\n")
     _show_lengths(book, ALL_CROPS, lengths)
     print(_forecasts(book, ALL_CROPS, columns))
     _picture(book, ALL_CROPS, columns, out)
-    print(_costs(book, columns), "\n")
+    print(_costs(book, columns), end="\n\n")
 
 
 def _show_lengths(book: Book, name: str, lengths: Mapping[str, Sequence[str]]) -> None:
     """Table 9: nothing forecast, some steps, and the whole season."""
     for steps, rows in lengths.items():
         for figure in ("OA", "macro-F1"):
-            print(table(book, name, ("1D-CNN", *rows, "CLEC"), (steps,), figure), "\n")
+            print(table(book, name, ("1D-CNN", *rows, "CLEC"), (steps,), figure), end="\n\n")
 
 
 def _claim(book: Book, name: str, title: str, rows: Sequence[str], columns: Sequence[str]) -> str:
