@@ -149,6 +149,24 @@ def test_composites_of_modis_stand_at_the_day_they_were_acquired(tmp_path: Path)
     assert inner == pytest.approx(np.tile(12 + 16 * np.arange(1, 22), (2, 1)), abs=1e-3)
 
 
+def test_nothing_acquired_after_the_cut_off_is_in_the_steps_before_it(tmp_path: Path) -> None:
+    dates = [pd.Timestamp(year, 1, 1) + pd.Timedelta(days=16 * k) for year in (2010, 2011) for k in range(23)]
+    _made_modis(tmp_path, dates)
+    steps = 9
+    first = matogrosso(tmp_path, steps)[0]
+    cut = 12 + 16 * (steps - 1)
+    for path in tmp_path.glob("*.tif"):
+        if path.name != "doy.tif":
+            with rasterio.open(path, "r+") as raster:
+                values = raster.read()
+                raster.write(np.where(values > cut, 7.0 * values, values))
+    second = matogrosso(tmp_path, steps)[0]
+    assert np.array_equal(first.samples.x, second.samples.x)
+    assert first.samples.x.shape[1] == first.recipe.steps == steps and first.samples.later.shape[1] == 23 - steps
+    assert not np.array_equal(first.samples.later, second.samples.later)
+    assert not np.array_equal(matogrosso(tmp_path)[0].samples.x[:, :steps], second.samples.x)
+
+
 def _made_modis(folder: Path, dates: list[pd.Timestamp]) -> np.ndarray:
     """A folder laid out as the set is: each value the day of its acquisition, counted from 1 September 2010."""
     rng = np.random.default_rng(1)

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from engine.accuracy import Scores, confusion, score
 from engine.models import Card, Recipe, open_model
-from engine.models.card import scale
 from engine.training import TrainOptions
 from engine.training.legend import class_entries
 from engine.training.loop import descend
 from engine.training.parts import Part, Trained
-from engine.training.prepare import percentiles
+from engine.training.prepare import part_of, percentiles
 from engine.training.support import separate
 from engine.training.trees import grow
+from engine.types import Samples
 from tests.bench.real_sets import Given
 
 Ask = Callable[[NDArray[np.float32]], NDArray[np.int64]]
@@ -63,6 +63,12 @@ class Candidate:
         """That of x (n, t, f)."""
         features = [given.features.index(name) for name in self.recipe(given).features]
         return np.ascontiguousarray(x[:, :: self.every, features])
+
+    def taken(self, samples: Samples, given: Recipe) -> Samples:
+        """That of samples; with the steps to come where it forecasts them, which it does of whole series alone."""
+        later = samples.later if self.options.family == "clec" else None
+        assert later is None or (self.every == 1 and not self.features), f"{self.name} forecasts parts of a series"
+        return replace(samples, x=self.seen(samples.x, given), later=later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +166,12 @@ def trained(
     epochs is trained on both. Every class must be among what it is trained on."""
     recipe = candidate.recipe(given.recipe)
     options = candidate.options.model_copy(update={"seed": seed})
-    x, y = candidate.seen(given.samples.x, given.recipe), given.samples.y.astype(np.int64)
+    samples = candidate.taken(given.samples, given.recipe)
+    y, later = samples.y.astype(np.int64), samples.later
     rows = learn if candidate.descends else learn | stop
-    scaling = percentiles(replace(given.samples, x=x), np.flatnonzero(rows), recipe)
-    bounds = scaling.lower, scaling.upper, scaling.fill
-    parts = Part(scale(x[rows], *bounds), y[rows]), Part(scale(x[stop], *bounds), y[stop])
-    made = _trained(*parts, len(given.names), options)
+    scaling = percentiles(samples, np.flatnonzero(rows), recipe)
+    train, validation = (part_of(samples, np.flatnonzero(own), y[own], scaling) for own in (rows, stop))
+    made = _trained(train, validation, len(given.names), options)
     card = Card(
         name=options.name,
         family=options.family,
@@ -179,6 +185,8 @@ def trained(
         weights="model.skops" if options.family == "forest" else "model.safetensors",
         weights_sha256=hashlib.sha256(made.weights).hexdigest(),
         weights_bytes=len(made.weights),
+        later_steps=0 if later is None else later.shape[1],
+        variant=options.cascade.variant,
         parameters=made.parameters,
     )
     return card, made.weights

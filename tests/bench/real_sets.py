@@ -17,6 +17,7 @@ from pyproj import Transformer
 from rasterio.transform import rowcol
 
 from engine.models.card import Recipe
+from engine.samples import chosen
 from engine.types import Samples
 from kernels.indices import gcvi, ndvi
 from kernels.smooth import fill_linear
@@ -30,6 +31,8 @@ _MODIS = {"blue": "blue", "red": "red", "nir": "nir", "mir": "swir1", "ndvi": "n
 other; no model made here is kept."""
 _STEPS, _STEP_DAYS, _SEASON = 23, 16, 365 + 16
 """Of MOD13Q1: composites and their days; days in which those of a season are acquired."""
+_DAYS = _STEP_DAYS - 4 + _STEP_DAYS * np.arange(_STEPS)
+"""The day of the season that each step is read at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,7 @@ class Given:
 
     def of(self, rows: NDArray) -> Given:
         """These rows alone: (m,) indices or (n,) bool."""
-        held = {name: getattr(self.samples, name)[rows] for name in ("x", "y", "block", "row", "col")}
-        return replace(self, samples=Samples(**held))
+        return replace(self, samples=chosen(self.samples, rows))
 
 
 def formosat(folder: Path = DATA / "formosat-series") -> tuple[Given, NDArray[np.bool_]]:
@@ -66,11 +68,13 @@ def formosat(folder: Path = DATA / "formosat-series") -> tuple[Given, NDArray[np
     return Given(samples, recipe, names), np.repeat([False, True], [len(part) for part in parts])
 
 
-def matogrosso(folder: Path = DATA / "matogrosso-modis") -> tuple[Given, NDArray[np.int64]]:
+def matogrosso(folder: Path = DATA / "matogrosso-modis", steps: int | None = None) -> tuple[Given, NDArray[np.int64]]:
     """603 samples of five classes, one pixel and season (September to August) each; and (n,) the season's first year.
 
     23 steps of 16 days of the bands and indices of MOD13Q1. Each value stands at the day on which it was acquired; in
-    between is interpolated linearly in time, by the sample's own season alone, and read every 16 days.
+    between is interpolated linearly in time, by the sample's own season alone, and read every 16 days. ``steps``: a
+    season cut off at the day of so many steps; what was acquired after that day is not looked at, and the steps to come
+    are ``samples.later``, NaN after the last value. None: the season is over.
     """
     table = pd.read_csv(folder / "samples.csv", parse_dates=["from"])
     timeline = pd.DatetimeIndex((folder / "timeline").read_text().split())
@@ -80,11 +84,15 @@ def matogrosso(folder: Path = DATA / "matogrosso-modis") -> tuple[Given, NDArray
     delay = (doy[:, row, col] - first) % days  # the last composite of a year reaches into the next
     since = ((timeline.to_numpy()[:, None] - table["from"].to_numpy()) / np.timedelta64(1, "D") + delay).astype(int)
     own = (timeline.year - (timeline.month < 9)).to_numpy()[:, None] == year
-    x = np.stack([_series(folder / f"{name}.tif", (row, col), since, own) for name in _MODIS], axis=2)
+    daily = [_daily(folder / f"{name}.tif", (row, col), since, own) for name in _MODIS]
+    until = None if steps is None else int(_DAYS[steps - 1]) + 1
+    x = _read([fill_linear(one, until=until) for one in daily], _DAYS[:steps])
+    later = None if steps is None else _read([fill_linear(one, hold_ends=False) for one in daily], _DAYS[steps:])
     names, y = np.unique(table["label"], return_inverse=True)
     block = (row // BLOCK_PX) * 1000 + col // BLOCK_PX
-    samples = Samples(x, y.astype(np.int32), block.astype(np.int64), row.astype(np.int32), col.astype(np.int32))
-    recipe = Recipe(features=tuple(_MODIS.values()), steps=_STEPS, step_days=_STEP_DAYS, season_start="09-01")
+    place = block.astype(np.int64), row.astype(np.int32), col.astype(np.int32)
+    samples = Samples(x, y.astype(np.int32), *place, later=later)
+    recipe = Recipe(features=tuple(_MODIS.values()), steps=x.shape[1], step_days=_STEP_DAYS, season_start="09-01")
     return Given(samples, recipe, tuple(names)), year
 
 
@@ -97,14 +105,20 @@ def _pixels(folder: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArr
         return row, col, raster.read().astype(np.int64)
 
 
-def _series(
+def _daily(
     path: Path, place: tuple[NDArray, NDArray], since: NDArray[np.int64], own: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """(n, steps) float32 of one raster. since: (t, n) days from the season's start; own: (t, n) in the season."""
+    """(days of the season, n) float32 of one raster, NaN where nothing was acquired. since: (t, n) days from the
+    season's start; own: (t, n) in the season."""
     with rasterio.open(path) as raster:
         values = raster.read()[:, place[0], place[1]]
         values = np.where(values == raster.nodata, np.nan, values)
     daily = np.full((_SEASON, len(place[0])), np.nan, np.float32)
     step, sample = np.nonzero(own & ~np.isnan(values))
     daily[since[step, sample], sample] = values[step, sample]
-    return np.ascontiguousarray(fill_linear(daily)[_STEP_DAYS - 4 :: _STEP_DAYS][:_STEPS].T)
+    return daily
+
+
+def _read(bands: list[NDArray[np.float32]], days: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(n, steps, bands) float32, daily series (day, n) read at these days."""
+    return np.stack([band[days].T for band in bands], axis=2)
