@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.accuracy import Scores, confusion, score
-from engine.models import Card, Classifier, Recipe, open_model
+from engine.models import Card, Recipe, open_model
 from engine.models.card import scale
 from engine.training import TrainOptions
 from engine.training.legend import class_entries
@@ -148,23 +148,24 @@ def _finished(learn: Given, fold: NDArray[np.int64], candidate: Candidate, seed:
 
 
 def fitted(given: Given, learn: NDArray[np.bool_], stop: NDArray[np.bool_], candidate: Candidate, seed: int = 0) -> Ask:
-    """The candidate trained on the samples ``learn``, its epoch chosen on ``stop``; one without epochs is trained on
-    both. Every class must be among what it is trained on."""
-    model = model_of(given, learn if candidate.descends else learn | stop, stop, candidate, seed)
+    """What ``trained`` gives, ready to be asked."""
+    model = open_model(*trained(given, learn, stop, candidate, seed))
     return lambda asked: model.predict(candidate.seen(asked, given.recipe)).argmax(axis=1)
 
 
-def model_of(
-    given: Given, rows: NDArray[np.bool_], stop: NDArray[np.bool_], candidate: Candidate, seed: int = 0
-) -> Classifier:
-    """The candidate trained on the samples ``rows``, not calibrated; ``stop`` chooses the epoch where it has some."""
+def trained(
+    given: Given, learn: NDArray[np.bool_], stop: NDArray[np.bool_], candidate: Candidate, seed: int = 0
+) -> tuple[Card, bytes]:
+    """Card and weights of the candidate trained on the samples ``learn``, its epoch chosen on ``stop``; one without
+    epochs is trained on both. Every class must be among what it is trained on."""
     recipe = candidate.recipe(given.recipe)
     options = candidate.options.model_copy(update={"seed": seed})
     x, y = candidate.seen(given.samples.x, given.recipe), given.samples.y.astype(np.int64)
+    rows = learn if candidate.descends else learn | stop
     scaling = percentiles(replace(given.samples, x=x), np.flatnonzero(rows), recipe)
     bounds = scaling.lower, scaling.upper, scaling.fill
     parts = Part(scale(x[rows], *bounds), y[rows]), Part(scale(x[stop], *bounds), y[stop])
-    trained = _trained(*parts, len(given.names), options)
+    made = _trained(*parts, len(given.names), options)
     card = Card(
         name=options.name,
         family=options.family,
@@ -173,12 +174,14 @@ def model_of(
         lower=scaling.lower,
         upper=scaling.upper,
         fill=scaling.fill,
+        mode="patch" if options.halo else "pixel",
+        halo=options.halo,
         weights="model.skops" if options.family == "forest" else "model.safetensors",
-        weights_sha256=hashlib.sha256(trained.weights).hexdigest(),
-        weights_bytes=len(trained.weights),
-        parameters=trained.parameters,
+        weights_sha256=hashlib.sha256(made.weights).hexdigest(),
+        weights_bytes=len(made.weights),
+        parameters=made.parameters,
     )
-    return open_model(card, trained.weights)
+    return card, made.weights
 
 
 def _trained(learn: Part, stop: Part, classes: int, options: TrainOptions) -> Trained:
