@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from engine.training import TrainOptions
@@ -15,6 +16,7 @@ from tests.bench.papers.agrispec import CROPS, FEATURES, SCALES, across, cells
 from tests.bench.papers.cells import Book, fill
 from tests.bench.papers.made import recipe
 from tests.bench.papers.queue import interval, judged
+from tests.bench.real_sets import CORSICA_LEAST, corsica
 
 NAMES = {CROPS[0]: "wheat", CROPS[1]: "maize"}
 OPTIONS = TrainOptions(family="agrispec", epochs=2, batch=16, min_samples=5, trees=5)
@@ -97,3 +99,29 @@ def blocks_judged(own: Samples) -> np.ndarray:
     """The blocks of the test."""
     rows = prepare(own, recipe(FEATURES), NAMES, OPTIONS, {}).rows["test"]
     return np.unique(own.block[rows])
+
+
+def test_parcels_of_corsica_are_read_in_physical_units_without_rare_classes(tmp_path: Path) -> None:
+    months = pd.date_range("2021-09-01", periods=17, freq="MS")
+    codes = ["1101060000"] * CORSICA_LEAST + ["1115000000"] * CORSICA_LEAST + ["1103010010"]
+    rows = [(f"p{i:03d}", month, int(code), 9.0 + 0.2 * i) for i, code in enumerate(codes) for month in months]
+    table = pd.DataFrame(rows, columns=["sample_id", "timestamp", "ewoc_code", "lon"]).assign(lat=42.0)
+    for band, value in {"B02": 400, "B03": 500, "B04": 1000, "B08": 3000, "B11": 2000}.items():
+        table[f"S2-L2A-{band}"] = value
+    table["S1-SIGMA0-VV"], table["S1-SIGMA0-VH"] = 10**4, 10**3
+    table.loc[table["timestamp"] == months[3], "S2-L2A-B08"] = 65535
+    table.sample(frac=1, random_state=0).to_parquet(tmp_path / "some.geoparquet")
+    groups = {"ewoc_code": ["11-01-06-000-0", "11-15-00-000-0", "11-03-01-001-0"]}
+    labels = pd.DataFrame({**groups, "sampling_label": ["maize", "fallow", "vegetables"]})
+    labels.to_csv(tmp_path / "ewoc_crop_type_class_mappings.csv", sep=";", index=False)
+    given = corsica(tmp_path)
+    assert given.names == ("fallow", "maize")
+    assert np.bincount(given.samples.y).tolist() == [CORSICA_LEAST, CORSICA_LEAST]
+    assert given.samples.y[0] == 1
+    assert len(np.unique(given.samples.block)) > 10
+    found = dict(zip(given.recipe.features, given.samples.x.transpose(2, 0, 1), strict=True))
+    assert np.allclose(found["nir"], 0.3)
+    assert np.allclose(found["vv"], 10 ** ((80 - 83) / 10))
+    assert np.allclose(found["vh"], 10 ** ((60 - 83) / 10))
+    assert np.allclose(found["ndvi"], 0.5)
+    assert np.allclose(found["lswi"], 0.2)

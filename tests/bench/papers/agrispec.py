@@ -67,15 +67,17 @@ class Scale(NamedTuple):
     """Drawn from a season's labelled ones, test and unlabelled ones among them."""
     per_class: int
     """Learnt from at most."""
+    judged: int
+    """Validation pixels at most; the test is all of its blocks."""
     epochs: int
     corsica_epochs: int
     seeds: int
 
 
 SCALES = {
-    "quick": Scale(300, 4000, 60, 4, 4, 1),
-    "default": Scale(300, 16_000, 200, 40, 60, 1),
-    "full": Scale(600, 100_000, 2000, 60, 100, 3),
+    "quick": Scale(300, 4000, 60, 400, 4, 4, 1),
+    "default": Scale(300, 16_000, 150, 1000, 30, 40, 1),
+    "full": Scale(600, 100_000, 2000, 10_000, 60, 100, 3),
 }
 
 
@@ -122,7 +124,7 @@ def computed(cell: Cell, made: Mapping[int, Samples], names: Mapping[int, str], 
     options = TrainOptions(
         family="forest" if cell.row == "forest" else "tempcnn" if cell.row == "tempcnn" else "agrispec",
         trees=500, seed=cell.seed, block_m=BLOCK_M, batch=64, epochs=scale.epochs, patience=scale.epochs,
-        max_samples_per_class=scale.per_class,
+        max_samples_per_class=scale.per_class, max_judged=scale.judged,
     )  # fmt: skip
     return across(own, other, names, options, adapts=cell.row == ADAPTED)
 
