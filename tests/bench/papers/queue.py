@@ -21,7 +21,8 @@ from matplotlib import pyplot
 
 REVIEW_BELOW = 0.65
 """Less sure than this: a person looks at it."""
-_PANELS_A_ROW = 3
+_PANELS_A_ROW, _LEAST_DRAWN = 3, 0.02
+"""Where less than so much is covered, the accuracy is that of a few samples."""
 _THRESHOLDS = np.concatenate([np.arange(0, 0.95, 0.05), np.arange(0.95, 1.0, 0.005)])
 
 
@@ -91,7 +92,7 @@ def draw(panels: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> N
         axis.axis("off")
     for axis, (title, models) in zip(axes.flat, panels.items(), strict=False):
         for name, found in models.items():
-            coverage, accuracy = zip(*[(c, a) for _, c, a in found["curve"] if a is not None], strict=True)
+            coverage, accuracy = zip(*[(c, a) for _, c, a in found["curve"] if c >= _LEAST_DRAWN], strict=True)
             axis.plot(coverage, accuracy, color=colours[name], label=f"{name} (ECE {found['ECE']:.3f})")
             at = found["coverage at 0.65"], found["selective accuracy at 0.65"]
             if None not in at:
