@@ -1,4 +1,4 @@
-"""The two labelled sets of real series that ``real_series`` judges models on, read as samples.
+"""The labelled sets of real series that models are judged on, read as samples.
 
 They lie beside the repository under ``../shared/data``, each with the source and licence in its SOURCE.txt, and are not
 part of it.
@@ -19,7 +19,7 @@ from rasterio.transform import rowcol
 from engine.models.card import Recipe
 from engine.samples import chosen
 from engine.types import Samples
-from kernels.indices import gcvi, ndvi
+from kernels.indices import evi, gcvi, lswi, ndvi
 from kernels.smooth import fill_linear
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
@@ -33,6 +33,14 @@ _STEPS, _STEP_DAYS, _SEASON = 23, 16, 365 + 16
 """Of MOD13Q1: composites and their days; days in which those of a season are acquired."""
 _DAYS = _STEP_DAYS - 4 + _STEP_DAYS * np.arange(_STEPS)
 """The day of the season that each step is read at."""
+CORSICA_LEAST = 30
+"""Parcels of a class in Corsica at least: five classes have so many."""
+_CORSICA_BLOCK_M, _MONTHS, _NO_DATA = 10_000, 17, 65535
+_CORSICA = {
+    "blue": "B02", "green": "B03", "red": "B04", "nir": "B08", "swir1": "B11",
+    "vv": "S1", "vh": "S1", "ndvi": "", "evi": "", "gcvi": "", "lswi": "",
+}  # fmt: skip
+"""Feature -> where it comes from: a band of Sentinel-2, Sentinel-1, or other features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,47 @@ def matogrosso(folder: Path = DATA / "matogrosso-modis", steps: int | None = Non
     samples = Samples(x, y.astype(np.int32), *place, later=later)
     recipe = Recipe(features=tuple(_MODIS.values()), steps=x.shape[1], step_days=_STEP_DAYS, season_start="09-01")
     return Given(samples, recipe, tuple(names)), year
+
+
+def corsica(folder: Path = DATA / "corsica-parcels-2022") -> Given:
+    """Parcels of the French register with the crops declared for 2022, 17 monthly steps from September 2021.
+
+    Classes of ``CORSICA_LEAST`` parcels or more, as WorldCereal groups the register's codes (``sampling_label``); the
+    many rare ones are left out. Block: 10 km. Gaps are filled linearly; weather, slope and elevation are left out, for
+    on one island in one year they tell the place.
+    """
+    table = pd.read_parquet(next(folder.glob("*.geoparquet"))).sort_values(["sample_id", "timestamp"])
+    groups = pd.read_csv(folder / "ewoc_crop_type_class_mappings.csv", sep=";", dtype=str)
+    label_of = dict(zip(groups["ewoc_code"].str.replace("-", ""), groups["sampling_label"], strict=True))
+    label = table["ewoc_code"].astype(str).map(label_of)
+    held = label.groupby(label).transform("size") >= CORSICA_LEAST * _MONTHS
+    table, label = table[held], label[held][::_MONTHS]
+    names, y = np.unique(label, return_inverse=True)
+    first = table[::_MONTHS]
+    east, north = Transformer.from_crs("EPSG:4326", "EPSG:32632", always_xy=True).transform(first["lon"], first["lat"])
+    row, col = (np.floor(np.asarray(place) / _CORSICA_BLOCK_M).astype(np.int32) for place in (north, east))
+    samples = Samples(_monthly(table), y.astype(np.int32), row.astype(np.int64) * 1000 + col, row, col)
+    recipe = Recipe(features=tuple(_CORSICA), steps=_MONTHS, step_days=30, season_start="09-01")
+    return Given(samples, recipe, tuple(names))
+
+
+def _monthly(table: pd.DataFrame) -> NDArray[np.float32]:
+    """(n, 17, f) float32 of the features in ``_CORSICA``: reflectance, linear power, indices."""
+
+    def column(name: str) -> NDArray[np.float32]:
+        values = table[name].to_numpy(np.float32)
+        return np.where(values == _NO_DATA, np.nan, values)
+
+    bands = {name: column(f"S2-L2A-{key}") * np.float32(1e-4) for name, key in _CORSICA.items() if key.startswith("B")}
+    for name in ("vv", "vh"):
+        decibels = 20 * np.log10(np.maximum(column(f"S1-SIGMA0-{name.upper()}"), 1)) - 83
+        bands[name] = 10 ** (decibels / 10)
+    bands["ndvi"], bands["gcvi"] = ndvi(bands["nir"], bands["red"]), gcvi(bands["nir"], bands["green"])
+    bands["evi"] = evi(bands["nir"], bands["red"], bands["blue"])
+    bands["lswi"] = lswi(bands["nir"], bands["swir1"])
+    x = np.stack([bands[name].reshape(-1, _MONTHS).T for name in _CORSICA], axis=2)
+    filled = fill_linear(np.ascontiguousarray(x.reshape(_MONTHS, -1), np.float32))
+    return np.ascontiguousarray(filled.reshape(x.shape).transpose(1, 0, 2))
 
 
 def _pixels(folder: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -105,6 +105,14 @@ def table(book: Book, name: str, rows: Sequence[str], columns: Sequence[str], fi
     return "\n".join(lines)
 
 
+def columns(book: Book, name: str, rows: Sequence[str], column: str, figures: Sequence[str]) -> str:
+    """Several figures of one column, beside each other, as ``table`` has one."""
+    lines = [f"| {name}, {column} | " + " | ".join(figures) + " |", "|---" * (len(figures) + 1) + "|"]
+    for row in rows:
+        lines.append(f"| {row} | " + " | ".join(_shown(book.values(name, row, column, one)) for one in figures) + " |")
+    return "\n".join(lines)
+
+
 def asked(description: str | None, title: str) -> argparse.Namespace:
     """What the command line says (scale, out, workers), after a look at the machine; ``finished`` closes it."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
