@@ -39,7 +39,7 @@ class Book:
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self._path, self._settings = path, dict(settings)
+        self._path, self._settings = path, json.loads(json.dumps(settings))  # as a line gives them back
         self._noted: dict[Cell, Mapping[str, Any]] = {}
         for line in path.read_text().splitlines() if path.is_file() else ():
             try:
@@ -66,7 +66,7 @@ class Book:
             file.flush()
             os.fsync(file.fileno())
 
-    def values(self, table: str, row: str, column: str, figure: str) -> list[float]:
+    def values(self, table: str, row: str, column: str, figure: str) -> list[Any]:
         """A figure of all seeds that were computed."""
         mine = (cell for cell in sorted(self._noted) if (cell.table, cell.row, cell.column) == (table, row, column))
         found = [self._noted[cell].get(figure) for cell in mine]
@@ -102,6 +102,14 @@ def table(book: Book, name: str, rows: Sequence[str], columns: Sequence[str], fi
     for row in rows:
         cells = [_shown(book.values(name, row, column, figure)) for column in columns]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def columns(book: Book, name: str, rows: Sequence[str], column: str, figures: Sequence[str]) -> str:
+    """Several figures of one column, beside each other, as ``table`` has one."""
+    lines = [f"| {name}, {column} | " + " | ".join(figures) + " |", "|---" * (len(figures) + 1) + "|"]
+    for row in rows:
+        lines.append(f"| {row} | " + " | ".join(_shown(book.values(name, row, column, one)) for one in figures) + " |")
     return "\n".join(lines)
 
 

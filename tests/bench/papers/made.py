@@ -50,10 +50,9 @@ _INPUTS = {
 
 @dataclass(frozen=True)
 class Season:
-    """A season of the made country, its cube built."""
+    """A season of a place, its cube built."""
 
     year: int
-    scenes: Path
     spec: Spec
     plan: Plan
     layout: CubeLayout
@@ -79,9 +78,9 @@ class Season:
         return chosen(found, np.isin(found.y, (0, *codes))) if codes else found
 
     def labels(self, options: TrainOptions) -> LabelOptions:
-        """The crops of all fields of this season."""
-        uri, legend = self.scenes / f"parcels_{self.year}.parquet", self.scenes / "legend.csv"
-        return LabelOptions(uri=str(uri), legend=str(legend), block_m=options.block_m)
+        """The job's labels, in blocks of the size asked for."""
+        assert self.spec.labels is not None, "a job of the experiments has labels"
+        return self.spec.labels.model_copy(update={"block_m": options.block_m})
 
     def names(self, samples: Samples) -> dict[int, str]:
         """Name of each code among the samples."""
@@ -106,6 +105,11 @@ def made_season(root: Path, year: int, pixels: int, seed: int = 7) -> Season:
         write_country(scenes, CountryOptions(pixels=pixels, seed=seed))
     job = place / f"job-{year}.yaml"
     job.write_text(yaml.safe_dump(_job(place, scenes, year, pixels)))
+    return season_of(job, year)
+
+
+def season_of(job: Path, year: int) -> Season:
+    """The season of a job, its cube built where it is not there."""
     built = subprocess.run(
         [sys.executable, "-m", "jobs", "cube", str(job)], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -114,7 +118,7 @@ def made_season(root: Path, year: int, pixels: int, seed: int = 7) -> Season:
     spec = load_spec(str(job))
     plan = pinned_plan(spec)
     layout = layout_of(Objects(spec.cube.uri), plan.grid, plan.axes)
-    return Season(year, scenes, spec, plan, layout, Ledger(cube_ledger(spec.cube.uri)).load().latest)
+    return Season(year, spec, plan, layout, Ledger(cube_ledger(spec.cube.uri)).load().latest)
 
 
 def _job(place: Path, scenes: Path, year: int, pixels: int) -> dict[str, Any]:
@@ -129,6 +133,10 @@ def _job(place: Path, scenes: Path, year: int, pixels: int) -> dict[str, Any]:
         },
         "cube": {"uri": str(place / f"cube-{year}.zarr")},
         "model": {"uri": str(place / f"model-{year}")},
-        "labels": {"uri": str(scenes / f"parcels_{year}.parquet"), "block_m": BLOCK_M},
+        "labels": {
+            "uri": str(scenes / f"parcels_{year}.parquet"),
+            "legend": str(scenes / "legend.csv"),
+            "block_m": BLOCK_M,
+        },
         "output": {"uri": str(place / f"map-{year}")},
     }
