@@ -13,12 +13,13 @@ from scipy.ndimage import label as components
 
 from engine.samples import Labels, chosen, joined
 from engine.training import TrainOptions
-from engine.training.blocks import deal_blocks, within_one_part
+from engine.training.blocks import Split, within_one_part
 from engine.training.legend import class_entries
 from engine.training.parts import Part
 from engine.training.prepare import Prepared, part_of, percentiles
-from engine.types import Samples, Window
+from engine.types import Samples, Window, digest
 from tests.bench.papers.made import Season, recipe
+from tests.bench.real_protocol import FOLDS, folds
 
 OPTICAL, RADAR = ("blue", "green", "red", "nir"), ("vv", "vh")
 STEPS = (9, 12, 15, 18, 21, 24)
@@ -67,29 +68,43 @@ class Few:
         return Prepared(entries, [], scaling, rows, parts, {}, self.rows["free"])
 
 
-def few_labels(season: Season, codes: tuple[int, ...], options: TrainOptions, per_tile: int, sizes: Sizes) -> Few:
-    """The place of a season with few labels, by the options' seed; per_tile: pixels collected of a tile at most."""
+def few_labels(
+    season: Season, codes: tuple[int, ...], options: TrainOptions, per_tile: int, sizes: Sizes, deals: int
+) -> list[Few]:
+    """The place of a season with few labels, in so many deals, up to five: a block is in the test of one at most.
+
+    options: family, patch, block_m and seed, by which fields and pixels are drawn. per_tile: pixels of a tile at most.
+    """
     samples = _collected(season, codes, options, per_tile)
     names = season.names(samples)
     y = np.searchsorted(np.array(sorted(codes)), samples.y).astype(np.int32)
     in_order = tuple(names[code] for code in sorted(codes))
-    return dealt(replace(samples, y=y), in_order, _fields(season, samples, options), options, sizes)
+    field = _fields(season, samples, options)
+    known = replace(samples, y=y)
+    return [dealt(known, in_order, field, sizes, turn=turn, seed=options.seed) for turn in range(deals)]
 
 
 def dealt(
-    samples: Samples, names: tuple[str, ...], field: NDArray[np.int64], options: TrainOptions, sizes: Sizes
+    samples: Samples, names: tuple[str, ...], field: NDArray[np.int64], sizes: Sizes, *, turn: int, seed: int
 ) -> Few:
-    """Samples of known truth, y the class index, dealt out; field: (n,) number of the field each lies in."""
-    y = samples.y
-    split = deal_blocks(y, samples.block, options.seed, options.block_m)
-    whole = within_one_part(split, samples.block, samples.near)
-    rng = np.random.default_rng(options.seed)
-    train = _of_few_fields(np.flatnonzero(split.train & whole), y, field, sizes, rng)
-    free = np.flatnonzero(split.train & whole & ~np.isin(field, field[train]))
+    """Samples of known truth, y the class index, dealt out: one fifth of the blocks is the test, the next validation.
+
+    field: (n,) number of the field each lies in.
+    """
+    y, block = samples.y, samples.block
+    fold = folds(y, block)
+    test, validation = fold == turn, fold == (turn + 1) % FOLDS
+    parts = {"train": ~(test | validation), "validation": validation, "test": test}
+    counts = [len(np.unique(block[own])) for own in parts.values()]
+    split = Split(**parts, blocks=(counts[0], counts[1], counts[2]), seed=seed, sha256=digest(fold.tolist()))
+    own = {name: np.flatnonzero(held & within_one_part(split, block, samples.near)) for name, held in parts.items()}
+    rng = np.random.default_rng([seed, turn])
+    train = _of_few_fields(own["train"], y, field, sizes, rng)
+    free = own["train"][~np.isin(field[own["train"]], field[train])]
     rows = {
         "train": train,
-        "validation": _some_of_each(np.flatnonzero(split.validation & whole), y, sizes.validation, rng),
-        "test": _some_of_each(np.flatnonzero(split.test & whole), y, sizes.test, rng),
+        "validation": _some_of_each(own["validation"], y, sizes.validation, rng),
+        "test": _some_of_each(own["test"], y, sizes.test, rng),
         "free": np.sort(rng.permutation(free)[: sizes.free * len(train)]),
     }
     used = np.unique(np.concatenate(list(rows.values())))
