@@ -148,6 +148,6 @@ def _shown(values: Sequence[float]) -> str:
         return ""
     mean = sum(values) / len(values)
     if len(values) == 1:
-        return f"{mean:.3f}"
+        return str(values[0]) if isinstance(values[0], int) else f"{mean:.3f}"
     sd = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
     return f"{mean:.3f} ± {sd:.3f}"
