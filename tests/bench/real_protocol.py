@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from engine.accuracy import Scores, confusion, score
 from engine.models import Card, Recipe, open_model
 from engine.training import TrainOptions
+from engine.training.blocks import TEST, VALIDATION, Split, within_one_part
 from engine.training.legend import class_entries
 from engine.training.loop import descend
 from engine.training.parts import Part, Trained
 from engine.training.prepare import part_of, percentiles
 from engine.training.support import separate
 from engine.training.trees import grow
-from engine.types import Samples
+from engine.types import Samples, digest
 from tests.bench.real_sets import Given
 
 Ask = Callable[[NDArray[np.float32]], NDArray[np.int64]]
@@ -135,6 +136,23 @@ def folds(y: NDArray[np.integer], block: NDArray[np.int64]) -> NDArray[np.int64]
         if all(len(np.unique(fold[y == code])) >= _HELD for code in np.unique(y)):
             return fold
     raise ValueError(f"no deal of {len(np.unique(block))} blocks has every class in {_HELD} of {FOLDS} folds")
+
+
+def split_by(
+    block: NDArray[np.int64], train: NDArray[np.bool_], validation: NDArray[np.bool_], test: NDArray[np.bool_]
+) -> Split:
+    """The split of samples whose blocks (n,) were dealt so; each block lies in one part."""
+    places, at = np.unique(block, return_inverse=True)
+    of_place = np.zeros(len(places), np.int8)
+    of_place[at[validation]], of_place[at[test]] = VALIDATION, TEST
+    train_blocks, validation_blocks, test_blocks = (len(np.unique(at[part])) for part in (train, validation, test))
+    counts = train_blocks, validation_blocks, test_blocks
+    return Split(train, validation, test, counts, 0, digest([places.tolist(), of_place.tolist()]), places, of_place)
+
+
+def whole_in(split: Split, block: NDArray[np.int64], near: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    """(n,) bool, False for a sample whose square touches labels of another part."""
+    return within_one_part(split, block, near, np.zeros(len(block), np.int8))
 
 
 def validated(learn: Given, fold: NDArray[np.int64], candidate: Candidate, turns: int) -> Scores:

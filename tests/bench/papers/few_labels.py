@@ -13,13 +13,12 @@ from scipy.ndimage import label as components
 
 from engine.samples import Labels, chosen, joined
 from engine.training import TrainOptions
-from engine.training.blocks import Split, within_one_part
 from engine.training.legend import class_entries
 from engine.training.parts import Part
 from engine.training.prepare import Prepared, part_of, percentiles
-from engine.types import Samples, Window, digest
+from engine.types import Samples, Window
 from tests.bench.papers.made import Season, recipe
-from tests.bench.real_protocol import FOLDS, folds
+from tests.bench.real_protocol import FOLDS, folds, split_by, whole_in
 
 OPTICAL, RADAR = ("blue", "green", "red", "nir"), ("vv", "vh")
 STEPS = (9, 12, 15, 18, 21, 24)
@@ -95,9 +94,8 @@ def dealt(
     fold = folds(y, block)
     test, validation = fold == turn, fold == (turn + 1) % FOLDS
     parts = {"train": ~(test | validation), "validation": validation, "test": test}
-    counts = [len(np.unique(block[own])) for own in parts.values()]
-    split = Split(**parts, blocks=(counts[0], counts[1], counts[2]), seed=seed, sha256=digest(fold.tolist()))
-    own = {name: np.flatnonzero(held & within_one_part(split, block, samples.near)) for name, held in parts.items()}
+    split = split_by(block, **parts)
+    own = {name: np.flatnonzero(held & whole_in(split, block, samples.near)) for name, held in parts.items()}
     rng = np.random.default_rng([seed, turn])
     train = _of_few_fields(own["train"], y, field, sizes, rng)
     free = own["train"][~np.isin(field[own["train"]], field[train])]

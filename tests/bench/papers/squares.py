@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from engine.samples import chosen
 from engine.training import TrainOptions
-from engine.training.blocks import Split, within_one_part
 from engine.types import Samples, digest
 from tests.bench.measure import ROOT
 from tests.bench.papers.made import Season, made_season, recipe, season_of
-from tests.bench.real_protocol import FOLDS, folds
+from tests.bench.real_protocol import FOLDS, folds, split_by, whole_in
 from tests.bench.real_sets import DATA, Given
 
 FLANDERS = DATA / "flanders-2018"
@@ -84,10 +83,7 @@ class Squares:
     def _deal(self, test: NDArray[np.bool_], stop: NDArray[np.bool_]) -> Deal:
         block, learn = self.given.samples.block, ~(test | stop)
         parts = learn, stop, test
-        counts = [len(np.unique(block[part])) for part in parts]
-        sha256 = digest([np.unique(block[part]).tolist() for part in parts])
-        split = Split(*parts, blocks=(counts[0], counts[1], counts[2]), seed=0, sha256=sha256)
-        whole = within_one_part(split, block, self.near)
+        whole = whole_in(split_by(block, *parts), block, self.near)
         return Deal(*(part & whole for part in parts))
 
 
