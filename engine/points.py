@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import rasterio
 from numpy.typing import NDArray
+from pyogrio.errors import DataSourceError
 
 from engine.accuracy import AreaEstimate, estimate_areas
 from engine.assess.design import draw_ranks
@@ -132,7 +133,7 @@ def read_points(uri: str) -> pd.DataFrame:
         with fsspec.open(uri, "rb") as file:
             data = io.BytesIO(file.read())
         frame = pd.read_csv(data) if uri.endswith(".csv") else gpd.read_file(data)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DataSourceError) as error:
         raise InputError(f"cannot be read: {error}", expected="points of tilth sample, filled in", place=uri) from error
     lacking = {"map_code", "reference"} - set(frame.columns)
     if lacking:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,21 +41,22 @@ def survey(labels: LabelOptions, options: TrainOptions, plan: Plan) -> list[str]
         place=str(labels.uri),
         remedy="check the labels' CRS and extent, labels.ignore and the area",
     )
-    for codes, block in [(parcels.y, parcels.block)] if parcels else _by_tile(labels, options, plan):
+    held = Labels(labels, plan.grid, options.block_m)
+    for codes, block in [(parcels.y, parcels.block)] if parcels else _by_tile(held, plan):
         known, blocks, counts = tally(codes[codes != 0], block[codes != 0])
         for code, row in zip(known.tolist(), counts, strict=True):
             found[code].update({int(blocks[i]): int(row[i]) for i in np.flatnonzero(row)})
         if found:
             wrong = _wrong(found, names, options)
         if wrong is None:
-            return _told(parcels)
+            return [*_unusable(parcels, held), *_unnamed(found.keys() | held.codes(), names)]
     assert wrong is not None
     raise wrong
 
 
-def _by_tile(labels: LabelOptions, options: TrainOptions, plan: Plan) -> Iterator[_Portion]:
+def _by_tile(held: Labels, plan: Plan) -> Iterator[_Portion]:
     """The labelled pixels of the area."""
-    held, ground = Labels(labels, plan.grid, options.block_m), Ground(plan.grid, plan.area, None)
+    ground = Ground(plan.grid, plan.area, None)
     for tile in plan.tiles:
         codes, block = held.read(tile.core)
         yield np.where(ground.of_area(tile.core), codes, 0).ravel(), block.ravel()
@@ -73,8 +74,14 @@ def _wrong(found: _Found, names: Mapping[int, str] | None, options: TrainOptions
     return None
 
 
-def _told(parcels: LabelledParcels | None) -> list[str]:
-    if parcels is None or not parcels.left_out:
-        return []
-    reasons = ", ".join(f"{why} ({number})" for why, number in sorted(parcels.left_out.items()))
-    return [f"labels: {sum(parcels.left_out.values())} polygons cannot be samples and are left out: {reasons}"]
+def _unusable(parcels: LabelledParcels | None, held: Labels) -> list[str]:
+    reasons = {"their edges cross": held.broken} if parcels is None else parcels.left_out
+    told = ", ".join(f"{why} ({number})" for why, number in sorted(reasons.items()) if number)
+    return [f"labels: {sum(reasons.values())} polygons are broken and are left out: {told}"] if told else []
+
+
+def _unnamed(codes: Set[int], names: Mapping[int, str] | None) -> list[str]:
+    """A sentence on codes that the legend does not name; of a raster, on those of the tiles that were read."""
+    lacking = sorted(codes - names.keys()) if names else []
+    told = ", ".join(map(str, lacking[:10])) + (", ..." if len(lacking) > 10 else "")
+    return [f"labels: codes {told} are not in the legend and are left out"] if lacking else []

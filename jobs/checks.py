@@ -32,8 +32,9 @@ STORE_S = 10.0
 """A store gets this long for its handful of requests; its own retries would go on for two minutes."""
 
 
-def check_places(spec: Spec) -> None:
-    """SpecError or InputError for the first thing wrong with what the spec names, catalogues and model card apart."""
+def check_places(spec: Spec, *, stores: bool = True) -> None:
+    """SpecError or InputError for the first thing wrong with what the spec names, catalogues and model card apart; with
+    ``stores`` it is tried whether output, cube and model can be written."""
     _check_season(spec)
     _check_apart(spec)
     _check_addresses(spec)
@@ -48,7 +49,8 @@ def check_places(spec: Spec) -> None:
     if spec.parcels is not None:
         with about(f"parcels.uri = {spec.parcels.uri}"):
             overlap(parcel_box(spec.parcels.uri, spec.parcels.id, grid), grid)
-    _check_stores(spec)
+    if stores:
+        _check_stores(spec)
 
 
 def checked_plan(spec: Spec, last: str = "map") -> Plan:
@@ -57,6 +59,9 @@ def checked_plan(spec: Spec, last: str = "map") -> Plan:
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
     if spec.labels:
         _check_parent(spec)
+        if last != "cube":
+            _refuse_foreign_model(spec)
+            _check_network(spec)
         check_other_seasons(spec, plan)
         plan = surveyed(spec, plan)
     recipe, family, halo = model_needs(spec, last)
@@ -159,6 +164,35 @@ def _check_parent(spec: Spec) -> None:
         )
     with about(f"model.train.start_from = {options.start_from}"):
         refuse_unlike(read_card(absolute(options.start_from)), spec.recipe(), options)
+
+
+def _refuse_foreign_model(spec: Spec) -> None:
+    """SpecError where training would write over a model that no job trained."""
+    try:
+        card = read_card(spec.model.uri)
+    except InputError:
+        return
+    if "inputs" not in card.training:
+        raise SpecError(
+            f"{spec.model.uri} holds {card.name}, a model that was brought, and labels are given to train another",
+            expected="a place of its own for the model to be trained, or no labels",
+            place="model.uri",
+            remedy="map with it as it is (tilth predict), or give another model.uri",
+        )
+
+
+def _check_network(spec: Spec) -> None:
+    """InputError where the family's network cannot be built for the season's steps."""
+    options, recipe = spec.train_options(), spec.recipe()
+    if options.family in ("forest", "svm"):
+        return
+    import torch  # takes two seconds
+
+    from engine.models.series import Shape, build
+
+    later = spec.steps() - recipe.steps if options.family == "clec" else 0
+    with torch.device("meta"):  # sizes alone, no weights
+        build(options.family, Shape(recipe.steps, len(recipe.features), 2, 2 * options.halo + 1, later))
 
 
 def _check_season(spec: Spec) -> None:

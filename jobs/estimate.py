@@ -16,7 +16,7 @@ from engine.plan import Plan
 from engine.samples import read_legend
 from engine.types import ASSET_BANDS
 from engine.work import cube_ledger
-from jobs.checks import checked_plan, model_needs
+from jobs.checks import check_places, checked_plan, model_needs
 from jobs.control import over_budget
 from jobs.drive import Drive
 from jobs.spec import Spec
@@ -57,6 +57,7 @@ class Rates:
 
 def estimate(spec: Spec, sample: int) -> dict[str, Any]:
     """Facts of the plan; with ``sample``, that many tiles are run first (in this process, and kept)."""
+    check_places(spec, stores=False)
     plan = checked_plan(spec)
     return describe(spec, plan, _measured(spec, plan, sample) if sample else Rates())
 

@@ -127,7 +127,8 @@ def _parquet_header(uri: str, column: str) -> tuple[list[str], pd.Series, Any, B
         names, crs, box = _geo_footer(parquet)
         if column not in names:
             return names, pd.Series(dtype=int), None, None
-        codes = next(parquet.iter_batches(_SOME, columns=[column])).column(0).to_pandas()
+        some = next(parquet.iter_batches(_SOME, columns=[column]), None)
+    codes = pd.Series(dtype=int) if some is None else some.column(0).to_pandas()
     return names, codes, crs, box
 
 

@@ -40,7 +40,10 @@ class Labels:
     def __init__(self, options: LabelOptions, grid: Grid, block_m: float) -> None:
         assert options.uri is not None, "a season without labels is not read"
         self.options, self.uri, self.grid, self.block_m = options, options.uri, grid, block_m
-        self._parcels = None if is_raster(self.uri) else labelled_polygons(options, grid, block_m)
+        given = None if is_raster(self.uri) else labelled_polygons(options, grid, block_m)
+        self._parcels = None if given is None else given[given.is_valid]
+        self.broken = 0 if given is None else int((~given.is_valid).sum())
+        """Polygons that cross themselves: they label no pixel."""
 
     def identity(self) -> list[Any]:
         """What changes when the labels do."""
@@ -57,9 +60,13 @@ class Labels:
         patch = read_raster(self.uri, self.grid, window)
         codes = np.zeros(window.shape, np.int32)
         if patch is not None:
-            codes = patch.on_grid(patch.values.astype(np.int32), 0)
+            codes = patch.on_grid(_whole(patch.values, self.uri), 0)
         codes[np.isin(codes, self.options.ignore)] = 0
         return codes, self._places(window)
+
+    def codes(self) -> set[int]:
+        """All codes of polygons, wherever they lie; of a raster none, which is read tile by tile."""
+        return set() if self._parcels is None else set(self._parcels["code"].unique().tolist())
 
     def _places(self, window: Window) -> NDArray[np.int64]:
         """Block of each pixel's centre."""
@@ -83,6 +90,20 @@ class Labels:
         codes = np.concatenate([[0], near["code"].to_numpy(np.int32)])[which]
         block = np.concatenate([[0], near["block"].to_numpy(np.int64)])[which]
         return codes, np.where(which == 0, self._places(window), block)
+
+
+def _whole(values: NDArray, uri: str) -> NDArray[np.int32]:
+    """A raster's codes, NaN as 0; InputError for other values that are no whole numbers."""
+    if values.dtype.kind != "f":
+        return values.astype(np.int32)
+    codes = np.where(np.isnan(values), 0, values)
+    wrong = codes[~np.isfinite(codes) | (codes % 1 != 0)]
+    if len(wrong):
+        raise InputError(
+            f"a pixel holds {wrong[0]:g}", expected="whole numbers as codes, NaN for none", place=uri,
+            remedy="write a raster of whole numbers",
+        )  # fmt: skip
+    return codes.astype(np.int32)
 
 
 def draw(

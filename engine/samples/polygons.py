@@ -7,6 +7,7 @@ import io
 import fsspec
 import geopandas as gpd
 import shapely
+from pyogrio.errors import DataSourceError
 
 from engine.errors import InputError
 
@@ -20,7 +21,7 @@ def read_polygons(uri: str, column: str, key: str, held: str) -> gpd.GeoDataFram
         with fsspec.open(uri, "rb") as file:
             data = io.BytesIO(file.read())
         frame = (gpd.read_parquet if uri.lower().endswith("parquet") else gpd.read_file)(data)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DataSourceError) as error:
         raise InputError(f"cannot be read: {error}", expected="polygons or a raster", place=uri) from error
     if column not in frame.columns:
         raise InputError(

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.features import bands_needed, derive_series
 from engine.models.card import Recipe, scale
 from engine.training.options import TrainOptions
 from engine.training.parts import Scaling
@@ -36,6 +35,8 @@ class Seasons:
         Gaps are filled from the steps before the cut-off alone, as ``engine.features.derive`` fills them for a map;
         later ones are not looked at. A sample not seen until then is the features' stand-ins.
         """
+        from engine.features import derive_series  # brings Numba along
+
         recipe = self.recipe.model_copy(update={"steps": until})
         x = derive_series(self.observed[rows, :until], recipe)
         return scale(x, self.scaling.lower, self.scaling.upper, self.scaling.fill)
@@ -57,6 +58,8 @@ def whole_season(observed: NDArray[np.float32], recipe: Recipe) -> NDArray[np.fl
     since these are targets and no input. But no value is held beyond a band's last observation, nor smoothed there: it
     would teach that seasons end flat. There it is NaN, as it is where a band was never seen.
     """
+    from engine.features import derive_series  # brings Numba along
+
     season = {"steps": observed.shape[1], "hold_ends": False}
     x = derive_series(observed, recipe.model_copy(update=season))
     if recipe.fill != "linear":
@@ -80,6 +83,8 @@ def refuse_unobserved(samples: Samples, recipe: Recipe, options: TrainOptions) -
     first = options.cascade.from_step
     if first is None:
         return
+    from engine.features import bands_needed  # brings Numba along
+
     expected = (len(samples.y), recipe.steps, len(bands_needed(recipe.features)))
     if samples.observed is None or samples.observed.shape != expected:
         raise InputError(

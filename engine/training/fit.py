@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.features import derive_series
 from engine.models.card import Card, Recipe, probabilities, scale
 from engine.models.golden import golden_bytes, golden_rows, with_golden
 from engine.models.package import open_model
@@ -128,6 +127,8 @@ def _golden(card: Card, weights: bytes, samples: Samples, rows: NDArray[np.intp]
     """The golden pair of some of these samples, at the first cut-off that the model takes."""
     early, x = card.cut(card.takes[0]), samples.x[rows]
     if samples.observed is not None:
+        from engine.features import derive_series  # brings Numba along
+
         x = derive_series(samples.observed[rows], early.recipe)
     return golden_bytes(open_model(early, weights), golden_rows(x))
 

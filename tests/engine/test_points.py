@@ -130,7 +130,9 @@ def test_what_is_no_sample_of_this_map_is_refused_with_a_remedy(tmp_path: Path) 
         (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match=said):
             read_points(str(tmp_path / name))
-    with pytest.raises(InputError, match="cannot be read"):
-        read_points(str(tmp_path / "nowhere.csv"))
+    for name in ("nowhere.csv", "words.tif"):
+        (tmp_path / "words.tif").write_text("no points")
+        with pytest.raises(InputError, match="cannot be read"):
+            read_points(str(tmp_path / name))
     with pytest.raises(InputError, match=r"\.gpkg or \.csv"):
         write_points(frame, str(tmp_path / "points.txt"))

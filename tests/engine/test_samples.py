@@ -120,6 +120,24 @@ def test_a_wrong_parcel_file_is_refused_with_what_is_wrong(tmp_path: Path, write
     assert str(path) in str(told.value)
 
 
+def test_a_broken_polygon_labels_nothing_and_is_counted(tmp_path: Path) -> None:
+    bow_tie = shapely.Polygon([(LEFT, TOP), (LEFT + 80, TOP - 80), (LEFT + 80, TOP), (LEFT, TOP - 80)])
+    uri = write_parcels(tmp_path / "p.parquet", [bow_tie, polygon(100, 0, 150, 50)], [3, 4])
+    held = labels(uri)
+    codes, _ = held.read(Window(0, 20, 0, 20))
+    assert set(np.unique(codes)) == {0, 4} and held.broken == 1 and held.codes() == {4}
+
+
+def test_a_raster_of_floats_holds_whole_codes_and_nan_for_none(tmp_path: Path) -> None:
+    codes = np.array([[1, 2], [np.nan, 3]], np.float32)
+    read, _ = labels(write_raster(tmp_path / "codes.tif", codes)).read(Window(0, 2, 0, 2))
+    assert read.tolist() == [[1, 2], [0, 3]]
+    for wrong in (1.5, np.inf):
+        codes[0, 0] = wrong
+        with pytest.raises(InputError, match=f"a pixel holds {wrong:g}.*whole numbers"):
+            labels(write_raster(tmp_path / "wrong.tif", codes)).read(Window(0, 2, 0, 2))
+
+
 def test_a_label_raster_that_is_gone_or_torn_is_refused(tmp_path: Path) -> None:
     torn = tmp_path / "torn.tif"
     torn.write_bytes(write_raster(tmp_path / "whole.tif", np.ones((300, 300), np.uint8)).read_bytes()[:400])

@@ -74,6 +74,14 @@ def test_labels_that_no_training_could_use_are_refused(
     assert told.value.expected and told.value.remedy and told.value.place
 
 
+def test_what_cannot_be_used_is_told_before_a_cube_is_built(tmp_path: Path) -> None:
+    request = made(tmp_path, np.indices(SHAPE)[0] % 3 + 1)
+    (tmp_path / "legend.csv").write_text("code,name\n1,oats\n2,rye\n")
+    named = request.labels.model_copy(update={"legend": str(tmp_path / "legend.csv")})
+    assert survey(named, request.options, request.plan) == ["labels: codes 3 are not in the legend and are left out"]
+    assert survey(request.labels, request.options, request.plan) == []
+
+
 def test_samples_are_counted_by_code_and_block_as_plain_loops_count_them(tmp_path: Path) -> None:
     samples = collect(made(tmp_path, np.random.default_rng(1).integers(0, 4, SHAPE)))
     codes, blocks, counts = tally(samples.y, samples.block)

@@ -55,11 +55,12 @@ def around(country: Country, place: Path) -> Change:
     return {"labels.uri": str(place / "labels.parquet")}
 
 
-def raster(country: Country, place: Path, change: Callable[[np.ndarray], np.ndarray]) -> Change:
+def raster(country: Country, place: Path, change: Callable[[np.ndarray], np.ndarray], dtype: str = "") -> Change:
     """The country's raster of labels, changed."""
     with rasterio.open(country.labels[2024]) as source:
         values, profile = source.read(1), source.profile
-    with rasterio.open(place / "labels.tif", "w", **{**profile, "driver": "GTiff"}) as target:
+    profile |= {"driver": "GTiff", **({"dtype": dtype, "nodata": None} if dtype else {})}
+    with rasterio.open(place / "labels.tif", "w", **profile) as target:
         target.write(change(values).astype(profile["dtype"]), 1)
     return {"labels.uri": str(place / "labels.tif")}
 
@@ -112,6 +113,22 @@ CASES: dict[str, tuple[Callable[[Country, Path], Change], tuple[str, ...]]] = {
         ("labels.uri", "not one labelled pixel in the area", "labels.ignore"),
     ),
     "labels around the area": (around, ("labels.uri", "not one labelled pixel in the area", "CRS and extent")),
+    "a file without a row": (
+        lambda c, p: polygons(c, p, lambda frame: frame[:0]),
+        ("labels.uri", "expected", "remedy"),
+    ),
+    "codes that are no whole numbers": (
+        lambda c, p: raster(c, p, lambda v: np.where(v > 0, v + 0.5, np.nan), "float32"),
+        ("labels.uri", "a pixel holds", ".5", "whole numbers as codes", "write a raster"),
+    ),
+    "a network longer than the season": (
+        lambda c, p: {"model.train.family": "hybridsn"},
+        ("hybridsn", "8 steps", "13 or more", "a longer season"),
+    ),
+    "a model that was brought": (
+        lambda c, p: {"model.uri": ready(p)["model.uri"]},
+        ("model.uri", "a model that was brought", "no labels", "tilth predict"),
+    ),
     "labels in one corner": (
         lambda c, p: raster(c, p, one_corner) | {"labels.min_samples": 5},
         ("labels.uri", "block", "smaller", "block_m"),
