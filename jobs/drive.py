@@ -7,7 +7,7 @@ through an executor; what the ledger says is done is not done again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,6 +30,7 @@ from jobs.checks import checked_card
 from jobs.cluster import connected
 from jobs.epochs import Epochs
 from jobs.finish import finish, stated
+from jobs.notes import said_of_training
 from jobs.parcels import dealt_out, dealt_uri, described, shares
 from jobs.pinned import micro_batch, pin
 from jobs.seasons import described_season, other_seasons
@@ -37,8 +38,6 @@ from jobs.spec import Spec
 
 CHANCE_KAPPA = 0.2
 """Below it agreement is called slight (Landis and Koch 1977, table 2)."""
-_MOST_TOLD = 10
-"""Classes left out that are named on the screen."""
 
 
 @dataclass
@@ -150,7 +149,7 @@ class Drive:
         told = Epochs(request.options.epochs, self.say, self.tick, self._ending)
         report = train(request, told.epoch, told.hooks())
         told.end()
-        for line in left_out(report):
+        for line in said_of_training(report):
             self.say(f"model: {line}")
         accuracy = report["accuracy"]
         self.say(
@@ -250,18 +249,6 @@ class Drive:
         if any(lease.lost.is_set() for lease in self._leases):
             return TilthError("another driver took over the run", place=self.output.uri, remedy="watch that one")
         return self.stop()
-
-
-def left_out(report: Mapping[str, Any]) -> Iterator[str]:
-    """What of the labels a training did not use, and which classes nothing could be said of, in sentences."""
-    rows = sorted((row for row in report["left_out"] if row["samples"]), key=lambda row: -row["samples"])
-    for row in rows[:_MOST_TOLD]:
-        name = f"{row['name']} (code {row['code']})" if row["name"] else f"code {row['code']}"
-        yield f"left out: {name}, {row['samples']} samples: {row['reason']}"
-    if len(rows) > _MOST_TOLD:
-        yield f"left out: {len(rows) - _MOST_TOLD} codes more, see left_out in training.json"
-    if unjudged := report["split"]["test"]["lacks"]:
-        yield f"no test block holds {', '.join(unjudged)}: how well they are mapped is not known"
 
 
 @contextmanager

@@ -157,7 +157,8 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
         _line(f"  left out: {problem}")
     accuracy = report["model"].get("accuracy") or {}
     if "kappa" in accuracy:
-        _line(f"kappa on held-out blocks: {accuracy['kappa']:.3f}")
+        known = f", at the cut-off {accuracy['last_day']}" if "last_day" in accuracy else ""
+        _line(f"kappa on held-out blocks{known}: {accuracy['kappa']:.3f}")
     _line(f"map: {spec.output.uri}/class.gti.gpkg   report: {spec.output.uri}/report.json")
 
 

@@ -138,10 +138,15 @@ class DaskExecutor:
             )
 
     def close(self) -> None:
-        self._client.close()
-        if self._cluster is not None:
-            self._cluster.close()
-        self._settings.__exit__(None, None, None)
+        told = logging.getLogger("tornado.application")
+        told.disabled = True  # what is still asked for while all closes fails, and means nothing
+        try:
+            self._client.close()
+            if self._cluster is not None:
+                self._cluster.close()
+        finally:
+            told.disabled = False
+            self._settings.__exit__(None, None, None)
 
 
 def _own_cluster(workers: int) -> LocalCluster:

@@ -112,8 +112,9 @@ def _judged(card: Card, weights: bytes, ready: Prepared) -> tuple[Card, dict[str
     temperatures, found = [], []
     for (known, _), (x, _) in zip(validation.judged(), test.judged(), strict=True):
         temperatures.append(fit_temperature(_logits(card, weights, known), validation.y))
-        p = probabilities(_logits(card, weights, x), temperatures[-1])
-        found.append(accuracy_report(p, test.y, ready.entries))
+        logits = _logits(card, weights, x)
+        p, raw = (probabilities(logits, t) for t in (temperatures[-1], 1.0))
+        found.append(accuracy_report(p, test.y, ready.entries, raw=raw))
     own: dict[str, Any] = {"temperature": temperatures[-1]}
     if test.seasons is None:
         return card.model_copy(update=own), {"accuracy": found[-1]}

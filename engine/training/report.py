@@ -12,10 +12,12 @@ from engine.accuracy import calibration_error, confusion, score
 from engine.models.card import ClassEntry
 
 
-def accuracy_report(p: NDArray[np.float32], y: NDArray[np.int64], entries: tuple[ClassEntry, ...]) -> dict[str, Any]:
+def accuracy_report(
+    p: NDArray[np.float32], y: NDArray[np.int64], entries: tuple[ClassEntry, ...], *, raw: NDArray[np.float32]
+) -> dict[str, Any]:
     """Agreement of predictions with held-out labels.
 
-    p: (n, k) calibrated probabilities. y: (n,) class indices. The labels are what a farmer declared or a map says, no
+    p: (n, k) calibrated probabilities. y: (n,) class indices. raw: (n, k) before calibration. The labels are what a farmer declared or a map says, no
     probability sample: this is agreement with the reference, not an estimate for the area.
     """
     scores = score(confusion(p.argmax(axis=1), y, len(entries)))
@@ -27,6 +29,7 @@ def accuracy_report(p: NDArray[np.float32], y: NDArray[np.int64], entries: tuple
         "quantity_disagreement": _number(scores.quantity),
         "allocation_disagreement": _number(scores.allocation),
         "expected_calibration_error": _number(calibration_error(p, y)),
+        "expected_calibration_error_uncalibrated": _number(calibration_error(raw, y)),
         "confusion_rows_map_columns_reference": scores.confusion.tolist(),
         "classes": [
             {

@@ -17,7 +17,7 @@ import shapely
 from engine.models import Card, Recipe, write_model
 from jobs.cli import main
 from jobs.demo import Country
-from jobs.drive import left_out
+from jobs.notes import said_of_training
 from tests.engine.made_models import DOMAIN, made_card
 from tests.flow.conftest import made_job
 from tests.flow.flow import Job
@@ -224,6 +224,6 @@ def test_codes_without_a_name_and_a_class_of_one_field_are_left_out_and_told(
     report = json.loads(Path(job.model, "training.json").read_text())
     reasons = {row["code"]: row["reason"] for row in report["left_out"]}
     assert reasons[common] == "not in the legend" and reasons[7777].startswith("all in one block of 200 m")
-    for line in left_out(report):
+    for line in said_of_training(report):
         assert line in said
     assert f"left out: code {common}" in said and "left out: lone field (code 7777)" in said

@@ -1,0 +1,33 @@
+"""What a person is told of a training beside its accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_MOST_TOLD = 10
+"""Classes left out that are named on the screen."""
+_WORSE = 0.01
+"""By so much more may the calibrated confidence be off, as expected calibration error, before it is told."""
+
+
+def said_of_training(report: Mapping[str, Any]) -> Iterator[str]:
+    """In sentences: what of the labels a training did not use, which classes nothing could be said of, and where its
+    confidence is not to be trusted."""
+    rows = sorted((row for row in report["left_out"] if row["samples"]), key=lambda row: -row["samples"])
+    for row in rows[:_MOST_TOLD]:
+        name = f"{row['name']} (code {row['code']})" if row["name"] else f"code {row['code']}"
+        yield f"left out: {name}, {row['samples']} samples: {row['reason']}"
+    if len(rows) > _MOST_TOLD:
+        yield f"left out: {len(rows) - _MOST_TOLD} codes more, see left_out in training.json"
+    split, accuracy = report["split"], report["accuracy"]
+    if unjudged := split["test"]["lacks"]:
+        yield f"no test block holds {', '.join(unjudged)}: how well they are mapped is not known"
+    if unseen := split["validation"]["lacks"]:
+        yield f"no validation block holds {', '.join(unseen)}: when to stop, and how sure to be, was chosen without"
+    before, after = (accuracy[f"expected_calibration_error{which}"] for which in ("_uncalibrated", ""))
+    if after > before + _WORSE:
+        yield (
+            f"on test blocks the calibrated confidence is further off than the model's own (ECE {after:.3f}, was "
+            f"{before:.3f}): validation blocks are few, or unlike; smaller labels.block_m give more of them"
+        )

@@ -1,0 +1,25 @@
+"""What is said of a training beside its accuracy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.notes import said_of_training
+
+
+def report(before: float, after: float, **lacks: list[str]) -> dict[str, Any]:
+    errors = {"expected_calibration_error_uncalibrated": before, "expected_calibration_error": after}
+    split = {part: {"lacks": lacks.get(part, [])} for part in ("train", "validation", "test")}
+    return {"left_out": [], "split": split, "accuracy": errors}
+
+
+def test_nothing_is_said_of_a_training_that_is_well() -> None:
+    assert list(said_of_training(report(0.10, 0.02))) == []
+    assert list(said_of_training(report(0.050, 0.055))) == []
+
+
+def test_classes_that_no_block_of_a_part_holds_and_a_calibration_that_harms_are_told() -> None:
+    said = list(said_of_training(report(0.066, 0.136, test=["Oats"], validation=["Rye", "Maize"])))
+    assert len(said) == 3
+    assert "no test block holds Oats" in said[0] and "no validation block holds Rye, Maize" in said[1]
+    assert "ECE 0.136, was 0.066" in said[2] and "labels.block_m" in said[2]
