@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -41,12 +41,12 @@ def judge(classifier: Classifier, by: Judges, seed: int = 0) -> dict[str, Any]:
     p = probabilities(logits, card.temperature)
     matrices = block_matrices(p.argmax(axis=1), by.y, by.samples.block, len(names))
     between = intervals(matrices, seed=seed)
-    notes = list(_notes(matrices, names, by))
+    calibration = _calibration(p, probabilities(logits, 1.0), by.y, card)
     return plain(
         {
-            "notes": notes,
+            "notes": [*_notes(matrices, names, by), *_note_of_confidence(calibration)],
             "accuracy": _accuracy(matrices, between, card),
-            "calibration": _calibration(p, probabilities(logits, 1.0), by.y, card),
+            "calibration": calibration,
             "scores": _scores(p, by.y),
             "profiles": _profiles(by, card),
             "attention": _attention(classifier, by, scaled, seed),
@@ -133,6 +133,15 @@ def _calibration(p: NDArray[np.float32], raw: NDArray[np.float32], y: NDArray[np
         "bins": {"confidence": bins.confidence, "accuracy": bins.accuracy, "samples": bins.samples},
         "confident": {"threshold": REVIEW_BELOW, "share": share, "accuracy": accuracy},
     }
+
+
+def _note_of_confidence(calibration: Mapping[str, Any]) -> Iterator[str]:
+    after, before = (which["expected_calibration_error"] for which in (calibration, calibration["without_temperature"]))
+    if after > before:
+        yield (
+            f"The calibrated confidence is further off here than the model's own (calibration error {after:.3f}, was "
+            f"{before:.3f}): the blocks it was calibrated on were few, or unlike these."
+        )
 
 
 def _scores(p: NDArray[np.float32], y: NDArray[np.int64]) -> dict[str, Any]:

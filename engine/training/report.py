@@ -17,8 +17,9 @@ def accuracy_report(
 ) -> dict[str, Any]:
     """Agreement of predictions with held-out labels.
 
-    p: (n, k) calibrated probabilities. y: (n,) class indices. raw: (n, k) before calibration. The labels are what a farmer declared or a map says, no
-    probability sample: this is agreement with the reference, not an estimate for the area.
+    p: (n, k) calibrated probabilities. y: (n,) class indices. raw: (n, k) before calibration. The labels are what a
+    farmer declared or a map says, no probability sample: this is agreement with the reference, not an estimate for the
+    area.
     """
     scores = score(confusion(p.argmax(axis=1), y, len(entries)))
     return {
