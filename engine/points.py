@@ -72,6 +72,8 @@ class Estimate:
     areas: AreaEstimate
     unfilled: int
     """Points without a reference yet."""
+    missing: int
+    """Points that were drawn, by their numbers, and are not in the file."""
     checked: bool
     """Whether the file names the map it was drawn from."""
 
@@ -157,9 +159,10 @@ def estimate(points: pd.DataFrame, strata: Strata, place: str) -> Estimate:
     """Areas and accuracies from a filled-in sample (Olofsson et al. 2014), design-based if the points are a
     probability sample of this map.
 
-    Raises InputError where they were drawn from another map, name classes it does not have, or leave a class of the map
-    with fewer than two filled-in points.
+    Raises InputError where they were drawn from another map, name classes it does not have, hold a point twice, or
+    leave a class of the map with fewer than two filled-in points.
     """
+    missing = _missing(points, place)
     checked = "design" in points.columns
     if checked and set(points["design"].dropna().unique()) != {strata.design}:
         raise InputError(
@@ -187,7 +190,20 @@ def estimate(points: pd.DataFrame, strata: Strata, place: str) -> Estimate:
             place=place,
             remedy="fill in more of the column reference",
         )
-    return Estimate(codes, matrix, area, estimate_areas(matrix, area), len(points) - len(filled), checked)
+    return Estimate(codes, matrix, area, estimate_areas(matrix, area), len(points) - len(filled), missing, checked)
+
+
+def _missing(points: pd.DataFrame, place: str) -> int:
+    """How many points up to the largest number are not there; InputError where one is there twice."""
+    if "id" not in points.columns:
+        return 0
+    twice = points["id"][points["id"].duplicated()]
+    if len(twice):
+        raise InputError(
+            f"point {twice.iloc[0]} stands there twice", expected="each point of the sample once", place=place,
+            remedy="remove what was repeated, or the column id where these are points of your own",
+        )  # fmt: skip
+    return max(int(points["id"].max()), len(points)) - len(points)
 
 
 def _located(strata: Strata, tile: int, wanted: Sequence[tuple[int, int]]) -> list[tuple[int, float, float]]:

@@ -210,6 +210,7 @@ def _areas(done: Finished, sample: str | None) -> dict[str, Any]:
             "uri": sample,
             "points": int(found.matrix.sum()),
             "without_reference": found.unfilled,
+            "missing": found.missing,
             "drawn_from_this_map": found.checked,
             "overall_accuracy": _spread(found.areas.overall, found.areas.overall_se, 1.0),
             "confusion_rows_map_columns_reference": found.matrix,

@@ -11,6 +11,7 @@ from typing import Any
 from jobs import charts
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LACK = {"without_reference": "have no reference", "missing": "of those drawn are not in the file"}
 
 
 def page(facts: Mapping[str, Any]) -> str:
@@ -240,7 +241,7 @@ def _areas(facts: Mapping[str, Any]) -> str:
         text = (
             f"Estimated from {sample['points']} points of a stratified random sample (Olofsson et al. 2014), with 95 % "
             f"intervals. Overall accuracy {' '.join(_ranged(sample['overall_accuracy']))}."
-            + (f" {sample['without_reference']} points have no reference yet." if sample["without_reference"] else "")
+            + "".join(f" {sample[k]} points {_LACK[k]}; if not by chance, areas are off." for k in _LACK if sample[k])
             + ("" if sample["drawn_from_this_map"] else " The file does not say which map it was drawn from.")
         )
         head += "<th>estimated, km²</th><th>user's</th><th>producer's</th>"

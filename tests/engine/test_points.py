@@ -115,6 +115,10 @@ def test_what_is_no_sample_of_this_map_is_refused_with_a_remedy(tmp_path: Path) 
     strata, _ = made_strata(tmp_path)
     frame = draw(strata, np.array([10, 10, 4]), 2)
     filled = frame.assign(reference=frame["map_code"])
+    assert estimate(filled, strata, "table").missing == 0
+    assert estimate(filled[filled["id"] != 3], strata, "table").missing == 1
+    with pytest.raises(InputError, match=r"point 1 stands there twice.*each point"):
+        estimate(pd.concat([filled, filled[filled["id"] == 1]]), strata, "table")
     with pytest.raises(InputError, match="its strata are others"):
         estimate(filled, replace(strata, model="other"), "table")
     with pytest.raises(InputError, match=r"two filled-in points where the map says \[110, 120, 130\]"):
