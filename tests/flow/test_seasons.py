@@ -89,7 +89,7 @@ def test_a_season_without_labels_is_mapped_by_a_network_adapted_to_it(
     with pytest.raises(InputError, match=r"no labels of its own season.*--labels.*--sample"):
         assess(job.map)
     facts, _ = assess(job.map, str(country.labels[2024]), out=str(tmp_path / "told"), dates=1)
-    assert facts["accuracy"]["overall"]["value"] > 0 and not facts["labels"]["held_out_blocks_of_the_training"]
+    assert facts["accuracy"]["samples"] > 0 and not facts["labels"]["held_out_blocks_of_the_training"]
     assert "already trained" in run("train", job.yaml)
     run("replay", job.map, "r0000c0000")
 
