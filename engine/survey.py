@@ -77,7 +77,7 @@ def _wrong(found: _Found, names: Mapping[int, str] | None, options: TrainOptions
 def _unusable(parcels: LabelledParcels | None, held: Labels) -> list[str]:
     reasons = {"their edges cross": held.broken} if parcels is None else parcels.left_out
     told = ", ".join(f"{why} ({number})" for why, number in sorted(reasons.items()) if number)
-    return [f"labels: {sum(reasons.values())} polygons are broken and are left out: {told}"] if told else []
+    return [f"labels: {sum(reasons.values())} polygons cannot be used and are left out: {told}"] if told else []
 
 
 def _unnamed(codes: Set[int], names: Mapping[int, str] | None) -> list[str]:

@@ -44,7 +44,7 @@ def job(country: Country, tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 def test_it_says_what_its_samples_were_and_what_was_left_out(job: Job) -> None:
     said = (job.folder / "said.txt").read_text()
-    assert "labels: 1 polygons cannot be samples and are left out: Self-intersection (1)" in said
+    assert "labels: 1 polygons cannot be used and are left out: Self-intersection (1)" in said
     report = json.loads(Path(job.model, "training.json").read_text())
     rare = [row for row in report["left_out"] if 0 < row["samples"] < 3]
     for row in rare:
