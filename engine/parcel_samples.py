@@ -37,7 +37,7 @@ class LabelledParcels:
     """Labelled polygons that can be samples, n of them.
 
     shapes: (n,) in the grid's CRS. y: (n,) int32 codes. block: (n,) int64, row, col: (n,) int32, of the representative
-    point. owner: (n,) int64, index of the tile. left_out: reason -> how many near the area cannot be samples.
+    point. owner: (n,) int64, index of the tile, ascending. left_out: reason -> how many near the area cannot be used.
     """
 
     shapes: NDArray[Any]
@@ -47,6 +47,10 @@ class LabelledParcels:
     col: NDArray[np.int32]
     owner: NDArray[np.int64]
     left_out: Mapping[str, int]
+
+    def of(self, tile: int) -> NDArray[np.intp]:
+        """Numbers of the parcels that the tile of this index owns."""
+        return np.arange(*np.searchsorted(self.owner, [tile, tile + 1]))
 
 
 def refuse_parcels(labels: LabelOptions, options: TrainOptions) -> None:
@@ -92,7 +96,8 @@ def labelled_parcels(
     wrong, here = faults(shapes, grid.bounds(Window(0, grid.height, 0, grid.width)), grid.resolution)
     here = here[wrong[here] == ""]
     owner = Owners(grid, area, tiles).of(shapes[here])
-    kept, owner = here[owner >= 0], owner[owner >= 0]
+    order = np.argsort(owner, kind="stable")[(owner < 0).sum() :]
+    kept, owner = here[order], owner[order]
     row, col, _, _ = points_within(grid, shapes[kept])
     return LabelledParcels(
         shapes[kept], frame["code"].to_numpy(np.int32)[kept], frame["block"].to_numpy(np.int64)[kept],
@@ -101,11 +106,12 @@ def labelled_parcels(
 
 
 def samples_of(
-    tile: Tile, parcels: LabelledParcels, season: Season, recipe: Recipe, *, ground: Ground, seed: int
+    index: int, parcels: LabelledParcels, season: Season, recipe: Recipe, *, ground: Ground, seed: int
 ) -> Samples | None:
-    """The samples of the parcels that a tile owns; None where it owns none. A parcel never seen gives none."""
+    """The samples of the parcels that the season's tile of this index owns; None where it owns none. A parcel never
+    seen gives none."""
+    tile, own = season.tiles[index], parcels.of(index)
     record = season.records.get(tile.id)
-    own = np.flatnonzero(parcels.owner == season.tiles.index(tile))
     if not len(own) or record is None or record.state != "written":
         return None
     own = own[draw(np.ones((1, len(own)), np.bool_), tile.core, seed)[1]]

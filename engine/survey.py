@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.ground import Ground
 from engine.objects import absolute
-from engine.parcel_samples import LabelledParcels, labelled_parcels
+from engine.parcel_samples import labelled_parcels
 from engine.plan import Plan
 from engine.samples import LabelOptions, Labels, read_legend
 from engine.training import TrainOptions
@@ -30,9 +30,7 @@ def survey(labels: LabelOptions, options: TrainOptions, plan: Plan) -> list[str]
     Labels are read tile by tile until there are classes and blocks enough, so that good ones take little time. Raises
     InputError where there are too few in the area, whatever the cube holds, and for a file that cannot be used.
     """
-    parcels = None
-    if labels.per == "parcel":
-        parcels = labelled_parcels(labels, plan.grid, plan.area, plan.tiles, options.block_m)
+    portions, unusable, of_polygons = _opened(labels, options, plan)
     names = read_legend(absolute(labels.legend), np.zeros(0, np.int32)).names if labels.legend else None
     found: defaultdict[int, Counter[int]] = defaultdict(Counter)
     wrong: InputError | None = InputError(
@@ -41,17 +39,27 @@ def survey(labels: LabelOptions, options: TrainOptions, plan: Plan) -> list[str]
         place=str(labels.uri),
         remedy="check the labels' CRS and extent, labels.ignore and the area",
     )
-    held = Labels(labels, plan.grid, options.block_m)
-    for codes, block in [(parcels.y, parcels.block)] if parcels else _by_tile(held, plan):
+    for codes, block in portions:
         known, blocks, counts = tally(codes[codes != 0], block[codes != 0])
         for code, row in zip(known.tolist(), counts, strict=True):
             found[code].update({int(blocks[i]): int(row[i]) for i in np.flatnonzero(row)})
         if found:
             wrong = _wrong(found, names, options)
         if wrong is None:
-            return [*_unusable(parcels, held), *_unnamed(found.keys() | held.codes(), names)]
+            return [*_unusable(unusable), *_unnamed(found.keys() | of_polygons, names)]
     assert wrong is not None
     raise wrong
+
+
+def _opened(
+    labels: LabelOptions, options: TrainOptions, plan: Plan
+) -> tuple[Iterable[_Portion], Mapping[str, int], Set[int]]:
+    """The labels, a portion at a time; reason -> how many polygons cannot be used; codes of polygons read at once."""
+    if labels.per == "parcel":
+        parcels = labelled_parcels(labels, plan.grid, plan.area, plan.tiles, options.block_m)
+        return [(parcels.y, parcels.block)], parcels.left_out, set()
+    held = Labels(labels, plan.grid, options.block_m)
+    return _by_tile(held, plan), {"their edges cross": held.broken}, held.codes()
 
 
 def _by_tile(held: Labels, plan: Plan) -> Iterator[_Portion]:
@@ -74,8 +82,7 @@ def _wrong(found: _Found, names: Mapping[int, str] | None, options: TrainOptions
     return None
 
 
-def _unusable(parcels: LabelledParcels | None, held: Labels) -> list[str]:
-    reasons = {"their edges cross": held.broken} if parcels is None else parcels.left_out
+def _unusable(reasons: Mapping[str, int]) -> list[str]:
     told = ", ".join(f"{why} ({number})" for why, number in sorted(reasons.items()) if number)
     return [f"labels: {sum(reasons.values())} polygons cannot be used and are left out: {told}"] if told else []
 

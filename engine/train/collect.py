@@ -50,12 +50,11 @@ def collect(request: TrainRequest) -> Samples:
 def _of_season(request: TrainRequest, season: Season) -> list[Samples]:
     """Samples of each tile that has some; InputError where none has."""
     regions = request.labels.regions and Regions(request.labels.regions, season.grid)
-    block_m = request.options.block_m
-    read = _Reader(
-        request, season, Labels(season.labels, season.grid, block_m), season.ground(request.mask), regions or None,
-        _parcels_of(season, block_m) if season.labels.per == "parcel" else None,
-    )  # fmt: skip
-    found = [part for tile in season.tiles if (part := read.tile(tile)) and len(part.y)]
+    block_m, whole = request.options.block_m, season.labels.per == "parcel"
+    labels = None if whole and not request.reach else Labels(season.labels, season.grid, block_m)
+    parcels = _parcels_of(season, block_m) if whole else None
+    read = _Reader(request, season, labels, season.ground(request.mask), regions or None, parcels)
+    found = [part for index in range(len(season.tiles)) if (part := read.tile(index)) and len(part.y)]
     if not found:
         raise InputError(
             f"not one labelled {season.labels.per} lies on a cube tile of the season from {season.name} on",
@@ -76,31 +75,35 @@ class _Reader:
 
     request: TrainRequest
     season: Season
-    labels: Labels
+    labels: Labels | None
+    """None: for parcels without a border, which ask no pixel."""
     ground: Ground
     regions: Regions | None
     parcels: LabelledParcels | None
 
-    def tile(self, tile: Tile) -> Samples | None:
-        """The labelled, seen pixels of one tile, or the parcels that it owns; None where it has none."""
-        return self._pixels(tile) if self.parcels is None else self._parcels(tile, self.parcels)
+    def tile(self, index: int) -> Samples | None:
+        """The labelled, seen pixels of the season's tile of this index, or the parcels that it owns; None where it has
+        none."""
+        if self.parcels is None:
+            return self._pixels(self.season.tiles[index])
+        return self._parcels(index, self.parcels)
 
-    def _parcels(self, tile: Tile, parcels: LabelledParcels) -> Samples | None:
+    def _parcels(self, index: int, parcels: LabelledParcels) -> Samples | None:
         """What lies near a parcel is told from its representative point."""
-        request, seed = self.request, self.request.options.seed
-        found = samples_of(tile, parcels, self.season, request.recipe, ground=self.ground, seed=seed)
+        request, tile, seed = self.request, self.season.tiles[index], self.request.options.seed
+        found = samples_of(index, parcels, self.season, request.recipe, ground=self.ground, seed=seed)
         if found is None:
             return None
         rows, cols = found.row.astype(np.intp) - tile.core.y0, found.col.astype(np.intp) - tile.core.x0
-        codes, block = self._labelled(tile)
         return replace(
             found,
-            near=_near(request, codes, block, (rows, cols), len(rows)),
+            near=_near(request, *self._labelled(tile), (rows, cols), len(rows)) if request.reach else None,
             origin=self._origin(tile, rows, cols) if request.holds else None,
         )
 
     def _labelled(self, tile: Tile) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Codes and blocks of the tile and of what lies within reach of it; no code beyond the area."""
+        assert self.labels is not None
         around = tile.core.padded(self.request.reach)
         codes, block = self.labels.read(around)
         codes[~self.ground.of_area(around)] = 0
@@ -130,7 +133,7 @@ class _Reader:
             block=block[core][rows, cols],
             row=(rows + tile.core.y0).astype(np.int32),
             col=(cols + tile.core.x0).astype(np.int32),
-            near=_near(request, codes, block, (rows, cols), labelled),
+            near=_near(request, codes, block, (rows, cols), labelled) if request.reach else None,
             later=later_steps(layers, rows, cols, request.recipe) if options.forecasts else None,
             observed=_observed(layers, rows, cols, request.recipe) if options.cascade.from_step else None,
             origin=self._origin(tile, rows, cols) if request.holds else None,
@@ -180,11 +183,9 @@ def _near(
     block: NDArray[np.int64],
     at: tuple[NDArray[np.intp], NDArray[np.intp]],
     labelled: int,
-) -> NDArray[np.int64] | None:
+) -> NDArray[np.int64]:
     """Blocks within reach of these rows and columns: of the first ``labelled`` those of labelled pixels, of the others
     those of all pixels. With several seasons those of all pixels: a place without labels may have some in another."""
-    if not request.reach:
-        return None
     rows, cols = at
     seen = block if request.seasons else np.where(codes != 0, block, 0)
     tables = [touched(seen, rows[:labelled], cols[:labelled], request.reach)]
