@@ -97,7 +97,7 @@ def fit(
     train = partial(_train, options=options, key=key, start=start, target=unlabelled)
     ready, virtual = enlarged(ready, samples, recipe, options, partial(_right, train, recipe, options, hooks))
     trained = train(ready, progress=progress, hooks=hooks)
-    card, accuracy = _judged(_card(ready, recipe, trained, options), trained.weights, ready)
+    card, accuracy = _judged(card_of(ready, recipe, trained, options), trained.weights, ready)
     notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), **virtual, "left_out": ready.left_out}
     report = {**notes, "split": ready.dealt, **accuracy}
     card = card.model_copy(update={"training": {**card.training, **_provenance(report), "key": key}})
@@ -187,7 +187,7 @@ def _right(
     """Which validation samples a model trained on this training part gets right. It leaves no checkpoint."""
     trained = train(ready, hooks=hooks and replace(hooks, checkpoint=None))
     validation = ready.parts["validation"]
-    logits = _logits(_card(ready, recipe, trained, options), trained.weights, validation.x)
+    logits = _logits(card_of(ready, recipe, trained, options), trained.weights, validation.x)
     return np.asarray(logits.argmax(axis=1) == validation.y)
 
 
@@ -207,7 +207,8 @@ def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _card(ready: Prepared, recipe: Recipe, trained: Trained, options: TrainOptions) -> Card:
+def card_of(ready: Prepared, recipe: Recipe, trained: Trained, options: TrainOptions) -> Card:
+    """The card of a model before it is calibrated and judged."""
     scaling, later = ready.scaling, ready.parts["train"].later
     return Card(
         name=options.name,

@@ -9,7 +9,6 @@ labels are never handed to what chooses or trains.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,10 +19,11 @@ from engine.accuracy import Scores, confusion, score
 from engine.models import Card, Recipe, open_model
 from engine.training import TrainOptions
 from engine.training.blocks import TEST, VALIDATION, Split, within_one_part
+from engine.training.fit import card_of
 from engine.training.legend import class_entries
 from engine.training.loop import descend
 from engine.training.parts import Part, Trained
-from engine.training.prepare import part_of, percentiles
+from engine.training.prepare import Prepared, part_of, percentiles
 from engine.training.support import separate
 from engine.training.trees import grow
 from engine.types import Samples, digest
@@ -185,29 +185,14 @@ def trained(
     recipe = candidate.recipe(given.recipe)
     options = candidate.options.model_copy(update={"seed": seed})
     samples = candidate.taken(given.samples, given.recipe)
-    y, later = samples.y.astype(np.int64), samples.later
+    y = samples.y.astype(np.int64)
     rows = learn if candidate.descends else learn | stop
     scaling = percentiles(samples, np.flatnonzero(rows), recipe)
     train, validation = (part_of(samples, np.flatnonzero(own), y[own], scaling) for own in (rows, stop))
     made = _trained(train, validation, len(given.names), options)
-    card = Card(
-        name=options.name,
-        family=options.family,
-        recipe=recipe,
-        classes=class_entries(range(len(given.names)), dict(enumerate(given.names))),
-        lower=scaling.lower,
-        upper=scaling.upper,
-        fill=scaling.fill,
-        mode="patch" if options.halo else "pixel",
-        halo=options.halo,
-        weights="model.skops" if options.family == "forest" else "model.safetensors",
-        weights_sha256=hashlib.sha256(made.weights).hexdigest(),
-        weights_bytes=len(made.weights),
-        later_steps=0 if later is None else later.shape[1],
-        variant=options.cascade.variant,
-        parameters=made.parameters,
-    )
-    return card, made.weights
+    entries = class_entries(range(len(given.names)), dict(enumerate(given.names)))
+    ready = Prepared(entries, [], scaling, {}, {"train": train}, {}, np.zeros(0, np.intp))
+    return card_of(ready, recipe, made, options), made.weights
 
 
 def _trained(learn: Part, stop: Part, classes: int, options: TrainOptions) -> Trained:

@@ -17,7 +17,6 @@ is the overall accuracy.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,9 +30,10 @@ from numpy.typing import NDArray
 
 from engine.accuracy import confusion, score
 from engine.assess.bootstrap import block_matrices, difference
-from engine.models import Card, Classifier, open_model
+from engine.models import Classifier, open_model
 from engine.training import TrainOptions
 from engine.training.enlarge import enlarged
+from engine.training.fit import card_of
 from engine.training.loop import descend
 from engine.training.parts import Part, portions
 from engine.training.prepare import Prepared
@@ -204,14 +204,7 @@ def trained(ready: Prepared, options: TrainOptions, features: tuple[str, ...]) -
     """The model of these parts, and its remarks."""
     train, validation, classes = ready.parts["train"], ready.parts["validation"], len(ready.entries)
     made = grow(train, options) if options.family == "forest" else descend(train, validation, classes, options)
-    card = Card(
-        name=options.name, family=options.family, recipe=recipe(features, len(STEPS)), classes=ready.entries,
-        lower=ready.scaling.lower, upper=ready.scaling.upper, fill=ready.scaling.fill,
-        mode="patch" if options.halo else "pixel", halo=options.halo,
-        weights="model.skops" if options.family == "forest" else "model.safetensors",
-        weights_sha256=hashlib.sha256(made.weights).hexdigest(), weights_bytes=len(made.weights),
-        parameters=made.parameters,
-    )  # fmt: skip
+    card = card_of(ready, recipe(features, len(STEPS)), made, options)
     return open_model(card, made.weights), made.notes
 
 
