@@ -27,7 +27,7 @@ def page(facts: Mapping[str, Any]) -> str:
         body += [_headline(facts), _notes(facts["notes"]), _confusion(facts["accuracy"]), _classes(facts["accuracy"])]
         body += [_against(facts["against"])] if "against" in facts else []
         body += [_calibration(facts["calibration"]), _scores(facts)]
-        body += [_timing(facts["timing"]), _profiles(facts), _attention(facts)]
+        body += [_timing(facts["timing"], facts["labels"]["per"]), _profiles(facts), _attention(facts)]
     body.append(_areas(facts["areas"]))
     body.append(f"<footer>Tilth {escape(facts['tilth'])}, run {facts['run'][:12]}; numbers: assessment.json</footer>")
     return (
@@ -151,14 +151,14 @@ def _scores(facts: Mapping[str, Any]) -> str:
     return _section("Scores", text, f'<div class="grid">{"".join(cards)}</div>')
 
 
-def _timing(facts: Mapping[str, Any]) -> str:
+def _timing(facts: Mapping[str, Any], per: str) -> str:
     how = "its inputs held at their last values: one trained for each date should do better"
     if not facts["held"]:
         how = "and at each date forecasts the rest of it"
     text = (
         "F1 when nothing observed from a date on is known. Three readings of how early a class can be told: the first "
         f"date with F1 of {facts['threshold']} or more, the first from which on it stays there, the first whose whole "
-        f"interval lies there. The model is the one trained for the whole season, {how}. {facts['samples']:,} pixels."
+        f"interval lies there. The model is the one trained for the whole season, {how}. {facts['samples']:,} {per}s."
     )
     days = [date.fromisoformat(day).toordinal() for day in facts["dates"]]
     ticks = [(float(day), _short(date.fromordinal(day))) for day in (days[0], days[-1])]

@@ -22,7 +22,7 @@ def read_polygons(uri: str, column: str, key: str, held: str) -> gpd.GeoDataFram
             data = io.BytesIO(file.read())
         frame = (gpd.read_parquet if uri.lower().endswith("parquet") else gpd.read_file)(data)
     except (OSError, ValueError, DataSourceError) as error:
-        raise InputError(f"cannot be read: {error}", expected="polygons or a raster", place=uri) from error
+        raise InputError(f"cannot be read: {error}", expected=f"polygons with {held}", place=uri) from error
     if column not in frame.columns:
         raise InputError(
             f"columns {list(frame.columns)}",
