@@ -47,10 +47,8 @@ FEATURE_UNITS: Mapping[str, str] = {
     **dict.fromkeys(("ndvi", "evi", "gcvi", "lswi", "rvi"), "index"),
 }  # fmt: skip
 """The physical unit of every feature; reflectance is 0 to 1, an index has none."""
-
 MAX_HALO = 16
 """Pixels a model may look beyond the one it classifies: so far around what is asked for the cube is built."""
-
 PORTION_BYTES = 1 << 28
 """So much model input is cut from a tile at once."""
 
@@ -265,15 +263,14 @@ none), and the part that season and region are held for (0 = none, 1 = validatio
 class Samples:
     """Labelled pixels for training.
 
-    x: (n, t, f) float32 as in FeatureBlock; (n, t, f, s, s) with the square of pixels around each, for models that look
-    at neighbours. y: (n,) int32 label codes of the legend. block: (n,) int64, spatial block a sample lies in; blocks,
-    never pixels, are dealt to train, validation and test. row, col: (n,) int32 pixel of the season's own grid. near,
-    with squares or a border only: (n, m) int64, the blocks of labelled pixels that each touches, 0 = none. later, for
-    forecasts only: (n, p, f) float32, the steps after those of x, as in x but NaN after a band's last observation.
-    observed, for cut-offs drawn at random only: (n, t, b) float32, the bands behind x with their gaps
-    (``engine.features.unfilled``). origin: (n,) ORIGIN; None: one season, nothing is held. For virtual labels
-    unlabelled pixels stand among them: y is 0, block that of their own place, near the blocks of all pixels that each
-    touches. parcel, for parcels only: (n,) int64, number among the labelled; row, col, block are of its inner point.
+    x: (n, t, f) float32 as in FeatureBlock; (n, t, f, s, s): the squares around pixels, for models that look at
+    neighbours. y: (n,) int32 codes of the legend. block: (n,) int64, the spatial block a sample lies in; blocks, never
+    pixels, are dealt to training, validation and test. row, col: (n,) int32 pixel of the season's own grid. near, with
+    squares or a border: (n, m) int64, blocks of labelled pixels that each touches, 0 = none. later, for forecasts:
+    (n, p, f) float32, the steps after those of x, NaN after a band's last observation. observed, for cut-offs drawn at
+    random: (n, t, b) float32 of ``engine.features.unfilled``. origin: (n,) ORIGIN; None: one season, nothing is held.
+    parcel, for parcels: (n,) int64, number among the labelled; row, col, block are of its inner point. For virtual
+    labels unlabelled pixels stand among them: y is 0, block that of their place, near the blocks of all pixels touched.
     """
 
     x: NDArray[np.float32]
