@@ -128,9 +128,8 @@ def _fields(season: Season, samples: Samples, options: TrainOptions) -> NDArray[
     codes, _ = Labels(season.labels(options), grid, options.block_m).read(Window(0, grid.height, 0, grid.width))
     number = np.zeros(codes.shape, np.int64)
     for code in np.unique(codes):
-        own, count = components(codes == code)
+        own, _ = components(codes == code)
         number[own > 0] = own[own > 0] + number.max()
-        assert count or not (codes == code).any()
     return number[samples.row, samples.col]
 
 
