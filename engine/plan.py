@@ -20,8 +20,10 @@ from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, tiles_of
 from engine.ground import MaskOptions, mask_identity
 from engine.steps import SeasonOptions, acquisition_axis, regular_axis
-from engine.types import MAX_HALO, PORTION_BYTES, SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
+from engine.types import MAX_HALO, SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
 
+_SQUARES_BYTES = 1 << 28
+"""A micro-batch of squares takes less."""
 _NEAR_PX = 30
 """Items this many pixels beyond a tile are its items too: the speckle window reaches over the edge."""
 _READ_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2, "thermal": 2 + 2, "c2": 4 * 4}
@@ -113,7 +115,7 @@ class Plan:
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
         strip_px = min(side, max(65536, self.grid.tile_px) + 2 * halo * self.grid.tile_px)
         series = steps * features * 4
-        squares = min(PORTION_BYTES, strip_px * series * (2 * halo + 1) ** 2) if halo else 0
+        squares = min(_SQUARES_BYTES, strip_px * series * (2 * halo + 1) ** 2) if halo else 0
         return 2 * side * layers + 3 * (strip_px * series + squares) + 8 * side
 
     def parcel_memory_bytes(self, pixels: int, largest: int, features: int, steps: int) -> int:

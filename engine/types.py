@@ -49,8 +49,6 @@ FEATURE_UNITS: Mapping[str, str] = {
 """The physical unit of every feature; reflectance is 0 to 1, an index has none."""
 MAX_HALO = 16
 """Pixels a model may look beyond the one it classifies: so far around what is asked for the cube is built."""
-PORTION_BYTES = 1 << 28
-"""So much model input is cut from a tile at once."""
 
 
 def sensor_of(layer: str) -> str:

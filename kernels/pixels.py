@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from kernels.arrays import contiguous, destination, refuse_overlap
 from kernels.jit import jit
 
-_RUN = 16
-"""Pixels gathered at once: as many float32 as a cache line holds, where they lie side by side."""
+_RUN, _PLANES = 128, 8
+"""Pixels and planes gathered at once. Planes of 256 x 256 pixels lie a power of two apart, so that more than a few of
+their lines drive each other out of the cache; and runs shorter than this wait for each line singly."""
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
@@ -56,11 +57,11 @@ def rescale(
 @jit
 def _gather(planes: NDArray[np.float32], at: NDArray[np.int64], out: NDArray[np.float32]) -> None:
     n, k = out.shape
-    for first in range(0, n, _RUN):
-        for j in range(k):
-            plane = planes[j]
-            for i in range(first, min(first + _RUN, n)):
-                out[i, j] = plane[at[i]]
+    for i0 in range(0, n, _RUN):
+        for j0 in range(0, k, _PLANES):
+            for i in range(i0, min(i0 + _RUN, n)):
+                for j in range(j0, min(j0 + _PLANES, k)):
+                    out[i, j] = planes[j, at[i]]
 
 
 @jit

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("kernels", "engine", "jobs")
 
-NOUNS = {"types", "errors"}
+NOUNS = {"types", "errors", "memory"}
 STAGES = {
     "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output",
     "points", "predict", "rasters", "read", "samples", "signing", "steps", "store", "training", "parcels", "xarrays",

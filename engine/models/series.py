@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from engine.errors import InputError
+from engine.memory import keep_freed
 from engine.models.agrispec import AgriSpec
 from engine.models.card import Card, Variant, probabilities, scale
 from engine.models.classifier import Calibrated
@@ -108,6 +109,7 @@ class NetworkClassifier(Calibrated):
 
     def __init__(self, card: Card, weights: bytes, device: str = "cpu") -> None:
         super().__init__(card)
+        keep_freed()
         sizes = card.recipe.steps, len(card.recipe.features), len(card.classes)
         cut_off = card.from_step is not None, card.mask_channel
         network = build(card.family, Shape(*sizes, card.patch, card.later_steps, card.variant, *cut_off))

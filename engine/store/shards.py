@@ -55,10 +55,12 @@ def decode_window(
 
     No data where a tile has no shard among ``checksums``, and beyond the grid. Errors as ``decode_layer``.
     """
-    arrays = arrays_of(layout, name)
+    arrays, tiles = arrays_of(layout, name), layout.grid.tiles_in(window)
+    if [tile.core for tile in tiles] == [window] and arrays[0].key(tiles[0].row, tiles[0].col) in checksums:
+        return decode_layer(objects, layout, tiles[0], name, checksums, steps)  # nothing to put together
     length = min(steps or len(layout.axes[name]), len(layout.axes[name]))
     values, count = (np.full((length, *array.shape[1:-2], *window.shape), array.fill, array.dtype) for array in arrays)
-    for tile in layout.grid.tiles_in(window):
+    for tile in tiles:
         if arrays[0].key(tile.row, tile.col) not in checksums:
             continue
         held = decode_layer(objects, layout, tile, name, checksums, steps)

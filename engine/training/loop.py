@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from engine.accuracy import confusion, score
 from engine.errors import TilthError
+from engine.memory import keep_freed
 from engine.models.convstar import StarLayer
 from engine.models.series import Shape, build, parameter_count, to_bytes, torch_device
 from engine.training.balance import epoch_order, turned
@@ -193,6 +194,7 @@ def _one_epoch(
 @contextmanager
 def _reproducible(options: TrainOptions) -> Iterator[None]:
     """Seeded, deterministic torch with a fixed number of threads, as it was before on the way out."""
+    keep_freed()
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     if options.device != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses to be deterministic without

@@ -161,9 +161,9 @@ def test_running_out_of_memory_says_that_the_micro_batch_is_too_large() -> None:
 def test_the_suggested_micro_batch_is_a_power_of_two_within_memory() -> None:
     card = made_card(b"x")
     sizes = [suggest_micro_batch(card, budget) for budget in (1, 4 << 20, 1 << 30)]
-    assert sizes[0] == 64 and sizes[-1] == 512 and sizes == sorted(sizes)
+    assert sizes[0] == 64 and sizes[-1] == 256 and sizes == sorted(sizes)
     assert suggest_micro_batch(card, 64 << 30, "cuda") == 65536
-    for family, cpu, gpu in (("forest", 65536, 65536), ("svm", 65536, 65536), ("onnx", 512, 512)):
+    for family, cpu, gpu in (("forest", 65536, 65536), ("svm", 65536, 65536), ("onnx", 256, 256)):
         own = card.model_copy(update={"family": family})
         assert [suggest_micro_batch(own, 64 << 30, device) for device in ("cpu", "cuda")] == [cpu, gpu]
     assert all(size & (size - 1) == 0 for size in sizes)
