@@ -17,6 +17,7 @@ from engine.errors import MicroBatchTooLarge, TilthError
 from engine.executors import Executor
 from engine.keys import map_keys, shards_around, tile_facts
 from engine.ledger import Lease, Ledger, Record
+from engine.ledger.lease import BUILDING
 from engine.models import Card, Domain, model_digest
 from engine.objects import Objects
 from engine.pipeline import CubeTask, MapTask
@@ -62,17 +63,21 @@ class Drive:
         self.began = time.monotonic()
 
     def run(self, last: str = "map") -> dict[str, Any]:
-        """All stages up to ``last`` (cube, train, map). Returns the report; TilthError where it ends early."""
-        with Lease(self.output.child(LEDGER)) as lease, Lease(cube_ledger(self.spec.cube.uri)) as cube_lease:
-            self._leases = (lease, cube_lease)
-            if self.fresh:
-                pin(self.spec, self.plan)
-            self.register = dealt_out(self.spec, self.plan)
-            if self.register:
-                self.say(described(self.register))
-            layout = prepare(self.cube, self.plan.grid, self.plan.axes)
-            built = self.build_cube(layout, cube_lease.epoch)
-            self.cube.sweep()
+        """All stages up to ``last`` (cube, train, map). Returns the report; TilthError where it ends early.
+
+        The cube's lease is given back when it is built: several runs may map one cube, each by what its records say.
+        """
+        with Lease(self.output.child(LEDGER)) as lease:
+            with Lease(cube_ledger(self.spec.cube.uri), BUILDING) as cube_lease:
+                self._leases = (lease, cube_lease)
+                if self.fresh:
+                    pin(self.spec, self.plan)
+                self.register = dealt_out(self.spec, self.plan)
+                if self.register:
+                    self.say(described(self.register))
+                layout = prepare(self.cube, self.plan.grid, self.plan.axes)
+                built = self.build_cube(layout, cube_lease.epoch)
+                self.cube.sweep()
             self._refuse_without_cube(built)
             if last == "cube":
                 return {"stage": "cube", "tiles": states(built, self.plan)}
@@ -142,7 +147,7 @@ class Drive:
             self.say("model: already trained from this cube and these labels")
             return None
         start = request.options.start_from
-        self.say(f"model: training a {request.options.family}" + (f", from {start}" if start else ""))
+        self.say(f"model: training, family {request.options.family}" + (f", from {start}" if start else ""))
         for other in request.seasons:
             self.say(f"model: {described_season(other)}")
         began = time.monotonic()

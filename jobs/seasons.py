@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.ledger import Ledger
-from engine.ledger.lease import refuse_if_held
+from engine.ledger.lease import BUILDING, refuse_if_held
 from engine.models import Recipe
 from engine.objects import absolute
 from engine.samples import LabelOptions
@@ -18,7 +18,7 @@ def other_seasons(labels: LabelOptions, own: CubeLayout, recipe: Recipe) -> tupl
     found = []
     for number, season in enumerate(labels.seasons, 1):
         uri = absolute(season.cube)
-        refuse_if_held(cube_ledger(uri))
+        refuse_if_held(cube_ledger(uri), BUILDING)
         records = Ledger(cube_ledger(uri)).load().latest
         found.append(other_season(number, uri, records, labels.of(season), own, recipe))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Who may drive a run: a renewable lease with an epoch, made of create-only objects.
+"""Who may drive a run, or build a cube: a renewable lease with an epoch, made of create-only objects.
 
 ``lease/{epoch}.json`` is created by the driver that takes the turn; only one can. Its holder rewrites
 ``lease/{epoch}.beat`` every few seconds; a beat older than ``TTL_S`` by the store's own clock, or one whose process is
@@ -23,14 +23,18 @@ from engine.errors import InfrastructureError, LeaseHeld, TilthError
 from engine.objects import Objects
 
 TTL_S = 30.0
+DRIVING, BUILDING = "drives this run", "builds this cube"
 _BEAT_S = 5.0
 
 
 class Lease:
-    """A driver's turn. ``take`` it, look at ``lost`` now and then, ``release`` it at the end."""
+    """A driver's turn. ``take`` it, look at ``lost`` now and then, ``release`` it at the end.
 
-    def __init__(self, objects: Objects) -> None:
-        self.objects = objects
+    ``doing``: what the holder is said to do where another asks for it.
+    """
+
+    def __init__(self, objects: Objects, doing: str = DRIVING) -> None:
+        self.objects, self.doing = objects, doing
         self.epoch = 0
         self.lost = threading.Event()
         self._stop = threading.Event()
@@ -39,12 +43,12 @@ class Lease:
     def take(self) -> Lease:
         """Become the driver; LeaseHeld names the one who is."""
         epoch = self._newest() + 1
-        refuse_if_held(self.objects, _store_now(self.objects))
+        refuse_if_held(self.objects, self.doing, _store_now(self.objects))
         # The nonce tells apart two of one process: a create-only PUT of bytes that are there already counts as done.
         mine = _me() | {"nonce": secrets.token_hex(8)}
         if not self.objects.put_new(f"lease/{epoch:08d}.json", json.dumps(mine).encode()):
-            refuse_if_held(self.objects)
-            raise LeaseHeld("another driver took the run a moment ago", place=self.objects.uri, remedy="watch it")
+            refuse_if_held(self.objects, self.doing)
+            raise LeaseHeld("another driver came first a moment ago", place=self.objects.uri, remedy="try again")
         self.epoch = epoch
         self._beat()
         old = [e.key for e in self.objects.entries("lease") if int(e.key.split("/")[-1].split(".")[0]) < self.epoch]
@@ -94,13 +98,13 @@ class Lease:
         return max(epochs, default=0)
 
 
-def refuse_if_held(objects: Objects, now: datetime | None = None) -> None:
-    """LeaseHeld, naming the driver, where somebody holds the lease; ``now`` as for ``holder``."""
+def refuse_if_held(objects: Objects, doing: str = DRIVING, now: datetime | None = None) -> None:
+    """LeaseHeld, naming the driver and what it is ``doing``, where somebody has the lease; ``now``: see ``holder``."""
     held = holder(objects, now)
     if held is None:
         return
     raise LeaseHeld(
-        f"{held['user']} drives this run from {held['host']} (process {held['pid']}, turn {held['epoch']}), "
+        f"{held['user']} {doing} from {held['host']} (process {held['pid']}, turn {held['epoch']}), "
         f"last heard {held['age_s']:.0f} s ago",
         place=objects.uri,
         remedy=f"watch or cancel it; a dead driver's turn ends {TTL_S:.0f} s after its last beat",

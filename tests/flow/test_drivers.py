@@ -1,4 +1,4 @@
-"""Two drivers on one run: one works, the other says who holds the lease and ends."""
+"""Two drivers on one run: one works, the other says who holds the lease and ends. Two runs may map one cube."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ import pytest
 
 from engine.ledger.lease import holder
 from engine.objects import Objects
-from engine.work import LEDGER, cube_ledger
+from engine.work import LEDGER
 from tests.flow.flow import PATIENCE_S, Job, assert_same_published, command, tilth
 from tests.servers.process import REPO_ROOT, wait_until
 
 
 @contextmanager
-def held_still(job: Job) -> Iterator[subprocess.Popen[bytes]]:
-    """A driver that has just taken the lease and is stopped until the block ends; then it goes on to its end."""
+def held_still(job: Job, mapping: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """A driver stopped until the block ends, then it goes on to its end: as soon as its plan is pinned, or at its first
+    tile of the map."""
     driver = subprocess.Popen(
         command("predict", job.yaml), cwd=REPO_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        ledger = cube_ledger(job.cube)
-        wait_until(lambda: holder(ledger) is not None, 60, "the first driver's lease", pause_s=0.01)
         wait_until(lambda: (Path(job.map) / LEDGER / "run.json").exists(), 60, "its plan", pause_s=0.01)
+        if mapping:
+            wait_until(lambda: len(job.records("map")) > 0, 60, "its first tile", pause_s=0.01)
         os.kill(driver.pid, signal.SIGSTOP)
         yield driver
         os.kill(driver.pid, signal.SIGCONT)
@@ -62,10 +63,21 @@ def test_two_maps_from_one_cube_do_not_build_it_at_the_same_time(finished: Job, 
     with held_still(job) as first:
         other = job.with_({"output.uri": f"{tmp_path}/other-map"})
         told = other.predict(expect=4)
-        assert f"(process {first.pid}, turn 1)" in told.err and "cube.zarr.ledger" in told.err
+        assert f"(process {first.pid}, turn 1)" in told.err and "builds this cube" in told.err
+        assert "cube.zarr.ledger" in told.err
     assert first.returncode == 0
     other.predict()
     assert_same_published(job, other)
+
+
+def test_two_runs_map_one_finished_cube_at_the_same_time(finished: Job, tmp_path: Path) -> None:
+    job = finished.copied_to(tmp_path)
+    one, other = (job.with_({"output.uri": f"{tmp_path}/map-{name}"}) for name in "ab")
+    with held_still(one, mapping=True) as first:
+        other.predict()
+        assert first.poll() is None and not (Path(one.map) / "report.json").exists()
+    assert first.returncode == 0
+    assert_same_published(one, other)
 
 
 def test_a_second_driver_takes_over_at_once_when_the_first_was_killed(finished: Job, tmp_path: Path) -> None:
