@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
+LEAST_BLOCKS = 3
+"""With two, every second resample would be one block alone: the interval is from the one's number to the other's."""
 LEVELS = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
 _AT_ONCE = 2**24
@@ -36,8 +38,8 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Ends of 95 % percentile intervals, shapes as in ``Measures``. NaN where fewer than two blocks speak for it: of a
-    class in one block, resampling blocks says nothing."""
+    """Ends of 95 % percentile intervals, shapes as in ``Measures``. NaN where fewer than ``LEAST_BLOCKS`` speak for it:
+    of a class in one or two blocks, resampling blocks says nothing."""
 
     low: Measures
     high: Measures
@@ -130,9 +132,9 @@ def _percentile(parts: list[NDArray[np.float64]], level: float) -> NDArray[np.fl
 
 
 def _known(found: dict[str, NDArray[np.float64]], matrices: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """``found`` with NaN where fewer than two blocks hold the class, or where there are fewer than two blocks."""
-    mapped, reference = ((matrices.sum(axis=axis) > 0).sum(axis=0) < 2 for axis in (2, 1))
-    few = np.asarray(len(matrices) < 2)
+    """``found`` with NaN where fewer than ``LEAST_BLOCKS`` hold the class, or are there at all."""
+    mapped, reference = ((matrices.sum(axis=axis) > 0).sum(axis=0) < LEAST_BLOCKS for axis in (2, 1))
+    few = np.asarray(len(matrices) < LEAST_BLOCKS)
     unknown = {"users": mapped, "producers": reference, "f1": reference}
     return {name: np.where(unknown.get(name, few) | few, np.nan, values) for name, values in found.items()}
 

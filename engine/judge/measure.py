@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.accuracy import score
 from engine.assess import reliability as sure
 from engine.assess.attention import permutation_importance, profiles
-from engine.assess.bootstrap import RESAMPLES, Intervals, block_matrices, difference, intervals, measures
+from engine.assess.bootstrap import LEAST_BLOCKS, RESAMPLES, Intervals, block_matrices, difference, intervals, measures
 from engine.errors import InputError
 from engine.judge.choose import Judges, some
 from engine.judge.plain import plain, ranged
@@ -178,15 +178,16 @@ def _notes(matrices: NDArray[np.int64], names: Sequence[str], by: Judges) -> Ite
         "not estimates for the area."
     )
     if not by.held_out:
-        yield "All labelled pixels judge: where the model was trained on some of them, the numbers are too good."
-    if len(matrices) < 2:
-        yield "All pixels lie in one block: no interval is defined."
+        yield "All labelled samples judge: where the model was trained on some of them, the numbers are too good."
+    if len(matrices) < LEAST_BLOCKS:
+        yield f"All samples lie in {len(matrices)} block{'s'[: len(matrices) - 1]}: no interval is defined."
     elif len(matrices) < FEW_BLOCKS:
         yield f"Only {len(matrices)} blocks: intervals from so few are rough, and rather too narrow."
     in_blocks = (matrices.sum(axis=1) > 0).sum(axis=0)
-    for blocks, said in ((0, "Not one pixel to judge by"), (1, "In one block only, so intervals are not defined")):
-        if few := [name for name, count in zip(names, in_blocks.tolist(), strict=True) if count == blocks]:
-            yield f"{said}: {', '.join(few)}."
+    few = f"In fewer than {LEAST_BLOCKS} blocks, so intervals are not defined"
+    for blocks, said in (((0,), "Not one sample to judge by"), (range(1, LEAST_BLOCKS), few)):
+        if found := [name for name, count in zip(names, in_blocks.tolist(), strict=True) if count in blocks]:
+            yield f"{said}: {', '.join(found)}."
     if by.left_out:
         told = ", ".join(f"{row['code']} ({row['samples']} samples)" for row in by.left_out)
         yield f"Left out, since the model does not know these codes: {told}."

@@ -11,7 +11,7 @@ from engine.assess.bootstrap import Intervals, Measures
 
 
 def plain(value: Any) -> Any:
-    """``value`` with arrays as lists, numbers rounded to six places and NaN as None: what JSON can hold."""
+    """``value`` with arrays as lists, numbers rounded to six places (no -0.0), NaN as None: what JSON can hold."""
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray):
@@ -19,7 +19,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else round(float(value), 6)
+        return None if np.isnan(value) else round(float(value), 6) + 0.0
     return int(value) if isinstance(value, np.integer) else value
 
 

@@ -128,7 +128,7 @@ def test_other_labels_judge_whole_and_codes_the_model_does_not_know_are_counted(
     assert left_out["code"] == 999 and left_out["samples"] > 0
     told = " ".join(facts["notes"])
     assert "the numbers are too good" in told and f"999 ({left_out['samples']} samples)" in told
-    assert "Not one pixel to judge by" in told
+    assert "Not one sample to judge by" in told
     absent = [row for row in facts["accuracy"]["classes"] if not row["samples"]]
     assert absent and all(row["producers_accuracy"]["value"] is None for row in absent)
     assert "–" in Path(folder, "assessment.html").read_text()
@@ -152,7 +152,7 @@ def test_labels_all_in_one_block_give_numbers_without_intervals(
     facts, folder = assess(finished.map, path, out=str(tmp_path / "out"), dates=1)
     overall = facts["accuracy"]["overall"]
     assert facts["accuracy"]["blocks"] == 1 and overall["value"] is not None and overall["low"] is None
-    assert any("one block: no interval" in note for note in facts["notes"])
+    assert any("in 1 block: no interval" in note for note in facts["notes"])
     assert "(no interval)" in Path(folder, "assessment.html").read_text()
 
 
