@@ -115,7 +115,8 @@ def draw_sample(run: str, out: str, *, size: int | None = None, error: float | N
     ``size``: points in all; without it so many that overall accuracy has the standard error ``error``.
     """
     if (size is None) == (error is None):
-        raise InputError("both or neither", expected="one of --size and --error", place="tilth sample")
+        given = "neither" if size is None else "both"
+        raise InputError(f"{given} given", expected="one of --size and --error", place="tilth sample")
     done = finished(run)
     strata = _strata(done)
     pixels = strata.pixels.sum(axis=0)
@@ -131,6 +132,7 @@ def draw_sample(run: str, out: str, *, size: int | None = None, error: float | N
             "out": absolute(out),
             "design": strata.design,
             "points": int(points.sum()),
+            "asked": wanted,
             "seed": seed,
             "smallest": SMALLEST,
             "expected_users_accuracies_from": whence,

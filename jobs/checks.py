@@ -102,15 +102,7 @@ def checked_card(spec: Spec) -> Card:
             place=spec.model.uri,
             remedy="add the input, or use a model without it",
         )
-    if spec.parcels and spec.parcels.method == "series":
-        given = f"parcel {spec.parcels.statistic}"
-        if card.sampled not in ("pixel", given):
-            raise SpecError(
-                f"{spec.parcels.statistic}, but the model was trained on each {card.sampled}",
-                expected=card.sampled.removeprefix("parcel "),
-                place="parcels.statistic",
-                remedy="use that, or another model",
-            )
+    _refuse_contradictions(card, spec)
     for name in ("step_days", "season_start", *(["steps"] if card.from_step is None else [])):
         if getattr(recipe, name) != getattr(mine, name):
             raise InputError(
@@ -121,6 +113,27 @@ def checked_card(spec: Spec) -> Card:
                 "another model.uri, and one is trained for this season",
             )
     return card if card.from_step is None else _cut(card, spec)
+
+
+def _refuse_contradictions(card: Card, spec: Spec) -> None:
+    """SpecError where the spec says of a brought model what its card does not."""
+    named, features = spec.model.features, card.recipe.features
+    if spec.labels is None and named is not None and set(named) != set(features):
+        raise SpecError(
+            ", ".join(named),
+            expected=f"{', '.join(features)}, as the model {spec.model.uri} was trained with",
+            place="model.features",
+            remedy="leave the key out: a model that is brought says what it needs",
+        )
+    if spec.parcels and spec.parcels.method == "series":
+        given = f"parcel {spec.parcels.statistic}"
+        if card.sampled not in ("pixel", given):
+            raise SpecError(
+                f"{spec.parcels.statistic}, but the model was trained on each {card.sampled}",
+                expected=card.sampled.removeprefix("parcel "),
+                place="parcels.statistic",
+                remedy="use that, or another model",
+            )
 
 
 def _cut(card: Card, spec: Spec) -> Card:

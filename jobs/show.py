@@ -204,7 +204,8 @@ def design(facts: Mapping[str, Any], as_json: bool) -> None:
         return
     for row in facts["strata"]:
         _line(f"  {row['name']}: {row['points']} points on {row['km2']:.4g} km2")
-    _line(f"{facts['points']} points in {facts['out']}")
+    fewer = f", of {facts['asked']} asked: the map has no more pixels" if facts["points"] < facts["asked"] else ""
+    _line(f"{facts['points']} points{fewer}, in {facts['out']}")
     _line(f"user's accuracies to expect: {facts['expected_users_accuracies_from']}")
     _line("fill in the column reference with codes of the legend, then: tilth assess RUN --sample FILE")
 

@@ -212,7 +212,7 @@ class Folder:
     def _told(self, error: Exception, name: str) -> TilthError:
         """What fsspec and the libraries behind it raise, each in its own way, as one of our errors."""
         if isinstance(error, FileNotFoundError):
-            remedy = "give `labels` to train a model, or correct model.uri (or model.train.start_from)"
+            remedy = "correct the model's folder; a job with `labels` trains one into its model.uri"
             return InputError(f"no such file or bucket ({error})", place=self.place(name), remedy=remedy)
         if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError):
             return InputError(f"out of reach ({error})", place=self.place(name), remedy="correct model.uri")

@@ -180,7 +180,7 @@ def _refuse_overlaps(frame: gpd.GeoDataFrame, codes: pd.Series, grid: Grid, uri:
         first, a, b = shared[wide[0]], int(one[wide[0]]), int(other[wide[0]])
         at = shapely.point_on_surface(first)
         raise InputError(
-            f"{len(wide)} pairs of polygons with different codes overlap, such as row {frame.index[a]} (code "
+            f"polygons with different codes overlap ({len(wide)} in all), such as row {frame.index[a]} (code "
             f"{codes.iloc[a]}) and row {frame.index[b]} (code {codes.iloc[b]}), which share {first.area:.0f} m2 at "
             f"x {at.x:.0f}, y {at.y:.0f} in {grid.crs}",
             expected="one code for every place (overlaps narrower than a pixel are let be)",
@@ -194,7 +194,7 @@ def _integers(values: pd.Series, column: str, place: str) -> pd.Series:
     wrong = values[numbers.isna() | (numbers % 1 != 0)]
     if len(wrong):
         raise InputError(
-            f"{column} holds {wrong.iloc[0]!r}", expected="integer codes", place=place, remedy="number the classes"
+            f"{column} holds {wrong.tolist()[0]!r}", expected="integer codes", place=place, remedy="number the classes"
         )
     return numbers.astype(int)
 

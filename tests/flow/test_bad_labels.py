@@ -129,6 +129,10 @@ CASES: dict[str, tuple[Callable[[Country, Path], Change], tuple[str, ...]]] = {
         lambda c, p: {"model.uri": ready(p)["model.uri"]},
         ("model.uri", "a model that was brought", "no labels", "tilth predict"),
     ),
+    "features that a brought model was not trained with": (
+        lambda c, p: ready(p) | {"model": {"uri": str(p / "ready"), "features": ["ndvi"]}},
+        ("model.features: ndvi", "expected: ndvi, vv", "leave the key out"),
+    ),
     "labels in one corner": (
         lambda c, p: raster(c, p, one_corner) | {"labels.min_samples": 5},
         ("labels.uri", "block", "smaller", "block_m"),
