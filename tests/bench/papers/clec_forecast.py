@@ -36,6 +36,14 @@ class Forecast:
     """What followed on average in training, whatever the crop."""
 
 
+def mean_season(later: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What follows on average, (p, f), of samples (n, p, f); NaN where nothing of it was ever seen."""
+    known = ~np.isnan(later)
+    count = known.sum(axis=0)
+    mean = np.full(later.shape[1:], np.nan, np.float32)
+    return np.divide(np.where(known, later, 0).sum(axis=0), count, out=mean, where=count > 0)
+
+
 def forecast_of(card: Card, weights: bytes, samples: Samples, mean: NDArray[np.float32]) -> Forecast:
     """mean: (p, f), what follows on average."""
     assert samples.later is not None

@@ -25,7 +25,7 @@ from engine.training.cascade_options import CascadeOptions
 from engine.training.prepare import class_indices, prepare
 from engine.types import Samples
 from tests.bench.papers.cells import Cell
-from tests.bench.papers.clec_forecast import forecast_figures, forecast_of
+from tests.bench.papers.clec_forecast import forecast_figures, forecast_of, mean_season
 from tests.bench.papers.made import BLOCK_M, recipe
 from tests.bench.real_protocol import FOLDS, Candidate, folds, trained
 from tests.bench.real_series import bordering
@@ -131,7 +131,7 @@ class OnMade:
         other = _asked(fitted.card, fitted.weights, chosen(second, elsewhere), self.sizes.device)
         found |= {f"{name}, next season": other[name] for name in ("OA", "kappa", "macro-F1")}
         if fitted.card.later_steps:
-            mean = np.nanmean(samples.later[ready.rows["train"]], axis=0)
+            mean = mean_season(samples.later[ready.rows["train"]])
             found |= forecast_figures([forecast_of(fitted.card, fitted.weights, chosen(samples, test), mean)], FEATURES)
         return found
 
@@ -157,7 +157,7 @@ class OnReal:
             card, weights = trained(learn, ~own, own, candidate, cell.seed)
             mapped[test] = open_model(card, weights).predict(given.samples.x[test]).argmax(axis=1)
             if card.later_steps:
-                mean = np.nanmean(learn.samples.later, axis=0)
+                mean = mean_season(learn.samples.later)
                 forecasts.append(forecast_of(card, weights, chosen(given.samples, test), mean))
         assert card is not None
         matrices = block_matrices(mapped, given.samples.y, given.samples.block, len(given.names))
