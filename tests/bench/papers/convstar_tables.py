@@ -112,9 +112,11 @@ def saliency_picture(book: Book, title: str, inputs: Sequence[str], names: Seque
         for axis, name, values in zip(row, names, maps, strict=True):
             axis.set_title(f"{name}\n{cell.column}", fontsize=8)
             axis.set_axis_off()
-            if values.any():  # the class was given to a square of the test
-                shown = axis.imshow(values / values.mean(), cmap="viridis", vmin=0)
-                figure.colorbar(shown, ax=axis, shrink=0.8)
+            if not values.any():
+                axis.text(0.5, 0.5, "no square of the test\nwas called so", ha="center", va="center", fontsize=8)
+                continue
+            shown = axis.imshow(values / values.mean(), cmap="viridis", vmin=0)
+            figure.colorbar(shown, ax=axis, shrink=0.8)
     figure.suptitle(f"{title}: slope of the logit at each pixel, mean 1", fontsize=10)
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
