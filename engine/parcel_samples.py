@@ -91,7 +91,7 @@ def labelled_parcels(
     labels: LabelOptions, grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile], block_m: float
 ) -> LabelledParcels:
     """The labelled polygons whose representative point lies in the area; InputError as ``labelled_polygons``."""
-    frame = labelled_polygons(labels, grid, block_m)
+    frame, left_out = labelled_polygons(labels, grid, block_m)
     shapes = shapely.force_2d(frame.geometry.to_numpy())
     wrong, here = faults(shapes, grid.bounds(Window(0, grid.height, 0, grid.width)), grid.resolution)
     here = here[wrong[here] == ""]
@@ -101,7 +101,7 @@ def labelled_parcels(
     row, col, _, _ = points_within(grid, shapes[kept])
     return LabelledParcels(
         shapes[kept], frame["code"].to_numpy(np.int32)[kept], frame["block"].to_numpy(np.int64)[kept],
-        row.astype(np.int32), col.astype(np.int32), owner, Counter(wrong[wrong != ""].tolist()),
+        row.astype(np.int32), col.astype(np.int32), owner, left_out + Counter(wrong[wrong != ""].tolist()),
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ point are opened.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import tempfile
@@ -27,6 +26,7 @@ from engine.accuracy import AreaEstimate, estimate_areas
 from engine.assess.design import draw_ranks
 from engine.errors import InputError
 from engine.ground import read_named
+from engine.objects import absolute, local_file
 from engine.types import Grid, Tile
 
 COLUMNS = ("id", "map_code", "map_name", "x", "y", "longitude", "latitude", "design", "reference")
@@ -132,9 +132,8 @@ def read_points(uri: str) -> pd.DataFrame:
     """The points with whole numbers in map_code and reference (<NA> = not filled in yet); InputError where it cannot be
     such a file."""
     try:
-        with fsspec.open(uri, "rb") as file:
-            data = io.BytesIO(file.read())
-        frame = pd.read_csv(data) if uri.endswith(".csv") else gpd.read_file(data)
+        with local_file(absolute(uri)) as path:
+            frame = pd.read_csv(path) if uri.endswith(".csv") else gpd.read_file(path)
     except (OSError, ValueError, DataSourceError) as error:
         raise InputError(f"cannot be read: {error}", expected="points of tilth sample, filled in", place=uri) from error
     lacking = {"map_code", "reference"} - set(frame.columns)

@@ -59,7 +59,7 @@ def _opened(
         parcels = labelled_parcels(labels, plan.grid, plan.area, plan.tiles, options.block_m)
         return [(parcels.y, parcels.block)], parcels.left_out, set()
     held = Labels(labels, plan.grid, options.block_m)
-    return _by_tile(held, plan), {"their edges cross": held.broken}, held.codes()
+    return _by_tile(held, plan), held.left_out, held.codes()
 
 
 def _by_tile(held: Labels, plan: Plan) -> Iterator[_Portion]:

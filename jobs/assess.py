@@ -125,7 +125,9 @@ def draw_sample(run: str, out: str, *, size: int | None = None, error: float | N
         wanted = size if size is not None else sample_size(pixels / pixels.sum(), expected, error or 0.0)
         points = allocate(wanted, pixels)
     except ValueError as problem:
-        raise InputError(str(problem), place="--size or --error", remedy="more points") from problem
+        raise InputError(
+            str(problem), place="--size or --error", remedy="a larger --size, or an --error between 0 and 1"
+        ) from problem
     write_points(draw(strata, points, seed), absolute(out))
     return plain(
         {

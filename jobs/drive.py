@@ -7,14 +7,12 @@ through an executor; what the ledger says is done is not done again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from engine.errors import MicroBatchTooLarge, TilthError
-from engine.executors import Executor
 from engine.keys import map_keys, shards_around, tile_facts
 from engine.ledger import Lease, Ledger, Record
 from engine.ledger.lease import BUILDING
@@ -28,14 +26,14 @@ from engine.train import TrainRequest, is_trained, outline, train
 from engine.types import Tile
 from engine.work import LEDGER, CubeWork, MapWork, Work, cube_ledger
 from jobs.checks import checked_card
-from jobs.cluster import connected
 from jobs.epochs import Epochs
 from jobs.finish import finish, stated
 from jobs.notes import said_of_training
 from jobs.parcels import dealt_out, dealt_uri, described, shares
-from jobs.pinned import micro_batch, pin
+from jobs.pinned import is_of_another, micro_batch, pin
 from jobs.seasons import described_season, other_seasons
 from jobs.spec import Spec
+from jobs.workers import executor_for
 
 CHANCE_KAPPA = 0.2
 """Below it agreement is called slight (Landis and Koch 1977, table 2)."""
@@ -55,7 +53,7 @@ class Drive:
     tick: Callable[[Progress], None]
     stop: Callable[[], TilthError | None]
     fresh: bool = False
-    """Pin the plan once the lease is ours, so that nobody else's run is changed; a resumed one is pinned already."""
+    """The plan is to be pinned, once the lease is ours; a resumed one is pinned already."""
 
     def __post_init__(self) -> None:
         self.output, self.cube = Objects(self.spec.output.uri), Objects(self.spec.cube.uri)
@@ -63,21 +61,10 @@ class Drive:
         self.began = time.monotonic()
 
     def run(self, last: str = "map") -> dict[str, Any]:
-        """All stages up to ``last`` (cube, train, map). Returns the report; TilthError where it ends early.
-
-        The cube's lease is given back when it is built: several runs may map one cube, each by what its records say.
-        """
+        """All stages up to ``last`` (cube, train, map). Returns the report; TilthError where it ends early."""
         with Lease(self.output.child(LEDGER)) as lease:
-            with Lease(cube_ledger(self.spec.cube.uri), BUILDING) as cube_lease:
-                self._leases = (lease, cube_lease)
-                if self.fresh:
-                    pin(self.spec, self.plan)
-                self.register = dealt_out(self.spec, self.plan)
-                if self.register:
-                    self.say(described(self.register))
-                layout = prepare(self.cube, self.plan.grid, self.plan.axes)
-                built = self.build_cube(layout, cube_lease.epoch)
-                self.cube.sweep()
+            self._leases = [lease]
+            layout, built = self.build_cube(last)
             self._refuse_without_cube(built)
             if last == "cube":
                 return {"stage": "cube", "tiles": states(built, self.plan)}
@@ -90,16 +77,47 @@ class Drive:
                 register=self.register,
             )  # fmt: skip
 
-    def build_cube(self, layout: CubeLayout, epoch: int) -> Ledger:
-        """The cube stage: every tile whose key the ledger does not hold as written."""
-        ledger = Ledger(cube_ledger(self.spec.cube.uri)).load()
-        plan, todo = self.plan, []
-        for index, tile in enumerate(plan.tiles):
-            key, known = plan.cube_key(index), ledger.latest.get(tile.id)
+    def build_cube(self, last: str) -> tuple[CubeLayout, Ledger]:
+        """The cube stage, under the cube's own lease, which is given back when it is built; without one where every
+        tile is there: several runs may map one cube, each by what its records say."""
+        plan, records = self.plan, cube_ledger(self.spec.cube.uri)
+        ledger = Ledger(records).load()
+        if not self._cube_todo(ledger):
+            self._take_up(last)
+            self.say("cube: nothing to do, every tile is there")
+            return prepare(self.cube, plan.grid, plan.axes), ledger
+        with Lease(records, BUILDING) as lease:
+            self._leases.append(lease)
+            self._take_up(last)
+            layout, ledger = prepare(self.cube, plan.grid, plan.axes), Ledger(records).load()
+            self._build(layout, ledger, lease.epoch)
+            self.cube.sweep()
+        return layout, ledger
+
+    def _take_up(self, last: str) -> None:
+        """Pin a fresh plan, and deal out the parcels that a map asks for; a finished map of another spec stays what
+        ``resume``, ``status`` and ``assess`` go by, unless this run maps as well."""
+        if self.fresh and last != "map" and is_of_another(self.spec):
+            self.say(f"{last}: not pinned, the finished map in {self.output.uri} stays as it is")
+        elif self.fresh:
+            pin(self.spec, self.plan)
+        self.register = dealt_out(self.spec, self.plan) if last == "map" else None
+        if self.register:
+            self.say(described(self.register))
+
+    def _cube_todo(self, ledger: Ledger) -> list[tuple[int, str, Mapping[str, Any]]]:
+        """Index, key and earlier record of every tile whose key the ledger does not hold as written."""
+        todo = []
+        for index, tile in enumerate(self.plan.tiles):
+            key, known = self.plan.cube_key(index), ledger.latest.get(tile.id)
             if known and known.key == key and known.state != "pending":
                 continue
             previous = known.body if known and known.state != "quarantined" else {}
             todo.append((index, key, previous))
+        return todo
+
+    def _build(self, layout: CubeLayout, ledger: Ledger, epoch: int) -> None:
+        plan, todo = self.plan, self._cube_todo(ledger)
         tasks = (
             CubeTask(
                 plan.tiles[index], key, ledger.next_seq(plan.tiles[index].id), epoch, plan.items_of(index), previous,
@@ -109,7 +127,6 @@ class Drive:
         )  # fmt: skip
         work = CubeWork(layout, self.spec.cube, plan.area.wkb, self.spec.mask)
         self._stage("cube", tasks, len(todo), work, ledger)
-        return ledger
 
     def _refuse_without_cube(self, built: Ledger) -> None:
         """TilthError with the first tile's reason where not one cube tile could be built."""
@@ -254,31 +271,6 @@ class Drive:
         if any(lease.lost.is_set() for lease in self._leases):
             return TilthError("another driver took over the run", place=self.output.uri, remedy="watch that one")
         return self.stop()
-
-
-@contextmanager
-def executor_for(stage: str, work: Work, spec: Spec, tiles: int) -> Iterator[Executor]:
-    """Workers for a stage, ended with it."""
-    compute = spec.compute
-    # Two tiles are under way in each: more workers than that would only be paid for.
-    workers = max(1, compute.workers.min, min(spec.most_workers(), -(-tiles // 2)))
-    with ExitStack() as ended_with_it:
-        executor: Executor
-        if compute.in_process:
-            from engine.executors.local import LocalExecutor
-
-            executor = LocalExecutor(work)
-        elif stage == "cube":
-            from engine.executors.dask import DaskExecutor
-
-            executor = DaskExecutor(work, compute.dask_address, workers)
-        else:
-            ended_with_it.enter_context(connected(spec))
-            from engine.executors.ray import RayExecutor
-
-            executor = RayExecutor(work, workers, compute.cpus_per_worker, compute.gpus_per_worker)
-        ended_with_it.callback(executor.close)
-        yield executor
 
 
 def states(ledger: Ledger, plan: Plan, stage: str = "cube") -> dict[str, int]:

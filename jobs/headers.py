@@ -8,6 +8,7 @@ from typing import Any
 
 import fsspec
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
 import pyproj
@@ -45,7 +46,8 @@ def parcel_box(uri: str, column: str | None, grid: Grid) -> Box | None:
     path = absolute(uri)
     if uri.lower().endswith("parquet"):
         with fsspec.open(path, "rb") as file:
-            names, crs, box = _geo_footer(pq.ParquetFile(file))
+            columns, crs, box = _geo_footer(pq.ParquetFile(file))
+        names = list(columns)
     elif "://" in path:
         with fsspec.open(path, "rb"):
             return None
@@ -75,7 +77,7 @@ def polygon_box(uri: str, column: str, grid: Grid) -> Box | None:
     else:
         names, codes, crs, box = _ogr_header(path, column)
     if column not in names:
-        near = difflib.get_close_matches(column, names, 1)
+        near = difflib.get_close_matches(column, [name for name, whole in names.items() if whole], 1)
         raise InputError(
             f"has no column {column!r}; it has {', '.join(names)}",
             expected="a column of whole-number codes",
@@ -101,17 +103,23 @@ def overlap(box: Box | None, grid: Grid) -> Box:
     shared = (max(left, box[0]), max(bottom, box[1]), min(right, box[2]), min(top, box[3]))
     if shared[0] >= shared[2] or shared[1] >= shared[3]:
         raise InputError(
-            f"covers {[round(v) for v in box]} in {grid.crs}",
-            expected=f"something of the area, {[round(v) for v in whole]}",
+            f"covers {_told(box)} in {grid.crs}",
+            expected=f"something of the area, {_told(whole)}",
             remedy="check its CRS, or choose one of this area",
         )
     return shared
 
 
-def _ogr_header(path: str, column: str) -> tuple[list[str], pd.Series, Any, Box | None]:
-    """(columns, some codes, CRS, bounds) of a GeoPackage, GeoJSON or another format of GDAL's."""
+def _told(box: Box) -> str:
+    """Bounds without decimals; "inf" where coordinates are not those of their CRS."""
+    return f"[{', '.join(f'{value:.0f}' for value in box)}]"
+
+
+def _ogr_header(path: str, column: str) -> tuple[dict[str, bool], pd.Series, Any, Box | None]:
+    """(columns and whether each holds whole numbers, some codes, CRS, bounds) of a GeoPackage, GeoJSON or another
+    format of GDAL's."""
     info = pyogrio.read_info(path, force_total_bounds=True)
-    names = list(info["fields"])
+    names = {name: "int" in kind for name, kind in zip(info["fields"], info["dtypes"], strict=True)}
     if not info["geometry_type"]:
         raise InputError("has no geometry", expected="a raster of codes, or polygons with a column of codes")
     if column not in names:
@@ -120,7 +128,7 @@ def _ogr_header(path: str, column: str) -> tuple[list[str], pd.Series, Any, Box 
     return names, codes, info["crs"], info["total_bounds"]
 
 
-def _parquet_header(uri: str, column: str) -> tuple[list[str], pd.Series, Any, Box | None]:
+def _parquet_header(uri: str, column: str) -> tuple[dict[str, bool], pd.Series, Any, Box | None]:
     """The same of a GeoParquet file, from its footer and its first rows."""
     with fsspec.open(uri, "rb") as file:
         parquet = pq.ParquetFile(file)
@@ -132,9 +140,9 @@ def _parquet_header(uri: str, column: str) -> tuple[list[str], pd.Series, Any, B
     return names, codes, crs, box
 
 
-def _geo_footer(parquet: pq.ParquetFile) -> tuple[list[str], Any, Box | None]:
-    """(columns, CRS, bounds) of a GeoParquet file."""
-    names = list(parquet.schema_arrow.names)
+def _geo_footer(parquet: pq.ParquetFile) -> tuple[dict[str, bool], Any, Box | None]:
+    """(columns and whether each holds whole numbers, CRS, bounds) of a GeoParquet file."""
+    names = {field.name: pa.types.is_integer(field.type) for field in parquet.schema_arrow}
     geo = json.loads((parquet.schema_arrow.metadata or {}).get(b"geo", b"{}"))
     if not geo:
         raise InputError(

@@ -58,6 +58,16 @@ def pin(spec: Spec, plan: Plan) -> None:
     output.delete([entry.key for entry in output.entries(_ITEMS) if entry.key != name])
 
 
+def is_of_another(spec: Spec) -> bool:
+    """Whether the run that is pinned where this spec's map would go is another spec's, and finished."""
+    output = Objects(spec.output.uri)
+    pinned, report = output.find(_RUN), output.find("report.json")
+    if pinned is None or report is None:
+        return False
+    finished = json.loads(report)["run"]
+    return bool(finished != spec.digest() and finished == pinned_spec(spec.output.uri).digest())
+
+
 def pinned_spec(uri: str) -> Spec:
     """The spec of the run whose map lies at ``uri``."""
     return parse_spec(_pinned(uri)["spec"], f"{uri}/{_RUN}")

@@ -62,6 +62,13 @@ def _go(
     if not inside:  # a run handed over may be cancelled before its job has begun
         clear_cancel(Objects(spec.output.uri))
     if is_remote(spec) and not inside:
+        if last != "map":
+            raise SpecError(
+                f"{spec.compute.address}, which does whole jobs",
+                expected="none, for one stage alone",
+                place="compute.address",
+                remedy="submit the job, or run this on a machine of the cluster without it",
+            )
         if fresh:
             pin(spec, plan)
         job = hand_over(spec, changes)

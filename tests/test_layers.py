@@ -46,6 +46,7 @@ SIDEWAYS = {
     ("assess", "accuracy"): "the same scores, resampled and permuted",
     ("points", "accuracy"): "areas are estimated from the points",
     ("points", "assess"): "points are drawn by a design",
+    ("points", "objects"): "points are a file that a person named",
     ("points", "ground"): "a map's tile is a raster like any other",
 }
 """The only imports between stages: (who, whom) -> why."""

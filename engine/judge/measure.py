@@ -17,11 +17,14 @@ from engine.judge.choose import Judges, some
 from engine.judge.plain import plain, ranged
 from engine.models import Card, Classifier, normalise
 from engine.models.card import probabilities
+from engine.training.calibrate import TEMPERATURES
 from engine.training.parts import portions
 
 REVIEW_BELOW = 0.65
 """Confidence below which a person should look."""
 FEW_BLOCKS = 10
+_NEAR = 1.01
+"""A temperature within so much of an end of its range is at it."""
 _MOST_LOOKED_INTO, _MOST_SQUARES = 1000, 64
 """Pixels for slopes and permutations, and squares of pixels."""
 _PROFILED = ("ndvi", "lswi", "vv", "vh", "lst")
@@ -67,10 +70,10 @@ def judge_against(classifier: Classifier, other: Classifier, by: Judges, seed: i
     }
     if any(apart.values()):
         raise InputError(
-            f"a model with another {' and another '.join(name for name, is_so in apart.items() if is_so)}",
+            f"a model that differs in its {' and its '.join(name for name, is_so in apart.items() if is_so)}",
             expected="a model trained from the same cube and labels with the same recipe",
             place=f"--against, model {second.name}",
-            remedy="train it with the same spec: --set model.train.family=forest --set model.uri=... (tilth train)",
+            remedy="train it with the same spec: tilth train JOB --set model.train.family=forest --set model.uri=...",
         )
     mine, theirs = (
         block_matrices(in_batches(each.predict, by.samples.x).argmax(axis=1), by.y, by.samples.block, len(card.classes))
@@ -136,6 +139,11 @@ def _calibration(p: NDArray[np.float32], raw: NDArray[np.float32], y: NDArray[np
 
 
 def _note_of_confidence(calibration: Mapping[str, Any]) -> Iterator[str]:
+    if not TEMPERATURES[0] * _NEAR < calibration["temperature"] < TEMPERATURES[1] / _NEAR:
+        yield (
+            f"The temperature, {calibration['temperature']:.3g}, lies at the end of what is looked at: the blocks it "
+            "was fitted on do not tell how sure the model may be."
+        )
     after, before = (which["expected_calibration_error"] for which in (calibration, calibration["without_temperature"]))
     if after > before:
         yield (

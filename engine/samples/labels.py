@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +41,14 @@ class Labels:
     def __init__(self, options: LabelOptions, grid: Grid, block_m: float) -> None:
         assert options.uri is not None, "a season without labels is not read"
         self.options, self.uri, self.grid, self.block_m = options, options.uri, grid, block_m
-        given = None if is_raster(self.uri) else labelled_polygons(options, grid, block_m)
-        self._parcels = None if given is None else given[given.is_valid]
-        self.broken = 0 if given is None else int((~given.is_valid).sum())
-        """Polygons that cross themselves: they label no pixel."""
+        self._parcels: gpd.GeoDataFrame | None = None
+        self.left_out: Counter[str] = Counter()
+        """Reason -> how many rows of a file of polygons label no pixel."""
+        if not is_raster(self.uri):
+            frame, left_out = labelled_polygons(options, grid, block_m)
+            whole = frame.is_valid
+            self._parcels = frame[whole]
+            self.left_out = left_out + Counter({"their edges cross": int((~whole).sum())})
 
     def identity(self) -> list[Any]:
         """What changes when the labels do."""
@@ -149,20 +154,21 @@ def is_raster(uri: str) -> bool:
     return uri.lower().endswith(RASTER_SUFFIXES)
 
 
-def labelled_polygons(options: LabelOptions, grid: Grid, block_m: float) -> gpd.GeoDataFrame:
-    """Labelled polygons in the grid's CRS with their code and the block of their representative point.
+def labelled_polygons(options: LabelOptions, grid: Grid, block_m: float) -> tuple[gpd.GeoDataFrame, Counter[str]]:
+    """Labelled polygons in the grid's CRS with their code and the block of their representative point; and reason ->
+    how many rows hold no polygon.
 
     InputError: cannot be read, no such column, no CRS, no integer codes, or different codes for one place.
     """
     assert options.uri is not None, "a season without labels is not read"
     uri = options.uri
-    frame = read_polygons(uri, options.column, "labels.column", "integer codes")
+    frame, left_out = read_polygons(uri, options.column, "labels.column", "integer codes")
     codes = _integers(frame[options.column], options.column, uri)
     frame, codes = frame[~codes.isin(options.ignore)].to_crs(grid.crs), codes[~codes.isin(options.ignore)]
     _refuse_overlaps(frame, codes, grid, uri)
     points = frame.geometry.representative_point()
     block = _block(points.x.to_numpy(), points.y.to_numpy(), block_m)
-    return gpd.GeoDataFrame({"code": codes, "block": block}, geometry=frame.geometry)
+    return gpd.GeoDataFrame({"code": codes, "block": block}, geometry=frame.geometry), left_out
 
 
 def _refuse_overlaps(frame: gpd.GeoDataFrame, codes: pd.Series, grid: Grid, uri: str) -> None:

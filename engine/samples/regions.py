@@ -18,7 +18,8 @@ class Regions:
 
     def __init__(self, options: RegionOptions, grid: Grid) -> None:
         part = {**dict.fromkeys(options.validation, "validation"), **dict.fromkeys(options.test, "test")}
-        frame = read_polygons(options.uri, options.column, "labels.regions.column", "names").reset_index(drop=True)
+        frame, _ = read_polygons(options.uri, options.column, "labels.regions.column", "names")
+        frame = frame.reset_index(drop=True)
         names = frame[options.column].astype(str)
         unknown = sorted(set(part) - set(names))
         if unknown:

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from engine.models.card import probabilities
 
-_BOUNDS = (np.log(0.05), np.log(20.0))
+TEMPERATURES = (0.05, 20.0)
+"""The least and the largest that are looked at."""
 _TINY = 1e-7
 
 
@@ -24,5 +25,5 @@ def fit_temperature(logits: NDArray[np.float32], y: NDArray[np.int64]) -> float:
         p = probabilities(logits, float(np.exp(log_temperature)))
         return float(-np.log(np.maximum(p[rows, y], _TINY).astype(np.float64)).mean())
 
-    best = minimize_scalar(loss, bounds=_BOUNDS, method="bounded", options={"xatol": 1e-4})
+    best = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(best.x))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from html import escape
 from typing import Any
@@ -20,22 +20,28 @@ def timing(facts: Mapping[str, Any]) -> str:
     if not found["held"]:
         how = "and at each date forecasts the rest of it"
     text = (
-        "F1 when nothing observed from a date on is known. Three readings of how early a class can be told: the first "
-        f"date with F1 of {found['threshold']} or more, the first from which on it stays there, the first whose whole "
-        f"interval lies there. The model is the one trained for the whole season, {how}. {found['samples']:,} {per}s."
+        "F1 of a map made on each date, from what was observed before it. Three readings of how early a class can be "
+        f"told: the first date with F1 of {found['threshold']} or more, the first from which on it stays there, the "
+        "first whose whole interval lies there. The model is the one trained for the whole season, "
+        f"{how}. {found['samples']:,} {per}s."
     )
     days = [date.fromisoformat(day).toordinal() for day in found["dates"]]
     level = found["threshold"]
     whole = f"<div><h3>all classes, macro-F1</h3>{charts.curve(days, found['macro_f1'], 'macro-F1', along, level)}"
-    cards = [f"{whole}{_when(found['earliest'])}</div>"]
+    cards = [f"{whole}{_when(found['earliest'], found['macro_f1'])}</div>"]
     for row in found["classes"]:
         picture = charts.curve(days, row["f1"], f"F1 of {row['name']}", along, level)
-        cards.append(f"<div><h3>{escape(row['name'])}</h3>{picture}{_when(row['earliest'])}</div>")
+        cards.append(f"<div><h3>{escape(row['name'])}</h3>{picture}{_when(row['earliest'], row['f1'])}</div>")
     return section("How early", text, f'<div class="grid">{"".join(cards)}</div>')
 
 
-def _when(earliest: Mapping[str, str | None]) -> str:
-    days = {name: short(date.fromisoformat(day)) if day else "never" for name, day in earliest.items()}
+def _when(earliest: Mapping[str, str | None], f1: Sequence[Mapping[str, float | None]]) -> str:
+    """The three timings; "not known" where there is no F1, or no interval, to tell by."""
+    judged = {name: any(row["low" if name == "confident" else "value"] is not None for row in f1) for name in earliest}
+    days = {
+        name: short(date.fromisoformat(day)) if day else "never" if judged[name] else "not known"
+        for name, day in earliest.items()
+    }
     told = " · ".join(f"<span>{name} {day}</span>" for name, day in days.items())
     return f'<p class="when">{told}</p>'
 

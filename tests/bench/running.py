@@ -33,8 +33,8 @@ from tests.bench.stage import run_stage, warm_seconds
 
 GOAL = 0.9
 TILES = 36
-TILE_PX = {"tempcnn": 160, "cnn1d": 256, "agrispec": 64, "clec": 32, "dcm": 20, "transformer": 12}
-"""Sides of tiles that take a worker a second or so."""
+TILE_PX = {"tempcnn": 320, "cnn1d": 320, "agrispec": 64, "clec": 32, "dcm": 20, "transformer": 12}
+"""Sides of tiles that take a worker some seconds at most."""
 WARM = 4
 """Tiles per worker before the clock runs."""
 SECONDS = 8.0

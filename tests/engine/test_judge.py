@@ -57,7 +57,7 @@ def test_two_models_of_the_same_blocks_are_compared_and_others_are_refused() -> 
     assert 0 < found["low"] <= found["difference"] <= found["high"]
     back = judge_against(small, large, by)["macro_f1"]
     assert back["difference"] == -found["difference"] and back["high"] == pytest.approx(-found["low"])
-    with pytest.raises(InputError, match="another split into blocks"):
+    with pytest.raises(InputError, match="its split into blocks"):
         judge_against(large, model(seed=9), by)
 
 

@@ -120,12 +120,20 @@ def test_a_wrong_parcel_file_is_refused_with_what_is_wrong(tmp_path: Path, write
     assert str(path) in str(told.value)
 
 
+def test_rows_that_are_no_polygons_label_nothing_and_are_counted(tmp_path: Path) -> None:
+    line = shapely.LineString([(LEFT, TOP), (LEFT + 80, TOP - 80)])
+    held = labels(
+        write_parcels(tmp_path / "p.parquet", [None, line, shapely.Polygon(), polygon(0, 0, 50, 50)], [3, 3, 3, 4])
+    )
+    assert held.left_out == {"no geometry": 2, "no polygon": 1} and held.codes() == {4}
+
+
 def test_a_broken_polygon_labels_nothing_and_is_counted(tmp_path: Path) -> None:
     bow_tie = shapely.Polygon([(LEFT, TOP), (LEFT + 80, TOP - 80), (LEFT + 80, TOP), (LEFT, TOP - 80)])
     uri = write_parcels(tmp_path / "p.parquet", [bow_tie, polygon(100, 0, 150, 50)], [3, 4])
     held = labels(uri)
     codes, _ = held.read(Window(0, 20, 0, 20))
-    assert set(np.unique(codes)) == {0, 4} and held.broken == 1 and held.codes() == {4}
+    assert set(np.unique(codes)) == {0, 4} and held.left_out == {"their edges cross": 1} and held.codes() == {4}
 
 
 def test_a_raster_of_floats_holds_whole_codes_and_nan_for_none(tmp_path: Path) -> None:

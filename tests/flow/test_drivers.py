@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,25 @@ def test_two_runs_map_one_finished_cube_at_the_same_time(finished: Job, tmp_path
         assert first.poll() is None and not (Path(one.map) / "report.json").exists()
     assert first.returncode == 0
     assert_same_published(one, other)
+
+
+def test_two_runs_may_begin_at_the_same_moment_where_the_cube_is_finished(finished: Job, tmp_path: Path) -> None:
+    job = finished.copied_to(tmp_path)
+    both = [replace(job.with_({"output.uri": f"{tmp_path}/map-{n}"}), folder=tmp_path / n) for n in "ab"]
+    drivers = [
+        subprocess.Popen(command("predict", each.yaml), cwd=REPO_ROOT, stderr=subprocess.DEVNULL) for each in both
+    ]
+    assert [driver.wait(PATIENCE_S) for driver in drivers] == [0, 0]
+    assert_same_published(*both)
+
+
+def test_a_training_leaves_the_finished_map_of_another_spec_as_it_is(finished: Job, tmp_path: Path) -> None:
+    job = finished.copied_to(tmp_path)
+    pinned = (Path(job.map) / LEDGER / "run.json").read_bytes()
+    other = job.with_({"model.uri": f"{tmp_path}/model", "model.train.epochs": 1})
+    assert "train: not pinned, the finished map in" in tilth("train", other.yaml).err
+    assert Path(other.model, "model.json").exists()
+    assert (Path(job.map) / LEDGER / "run.json").read_bytes() == pinned
 
 
 def test_a_second_driver_takes_over_at_once_when_the_first_was_killed(finished: Job, tmp_path: Path) -> None:

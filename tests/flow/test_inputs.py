@@ -79,6 +79,35 @@ def test_as_of_uses_nothing_observed_after_that_day(finished: Job, archive: Arch
     assert json.loads(item)["properties"]["end_datetime"].startswith(day)
 
 
+def test_garbage_after_as_of_changes_neither_training_nor_map_by_a_bit(
+    finished: Job, archive: Archive, tmp_path: Path
+) -> None:
+    day, rng = "2024-07-30", np.random.default_rng(0)
+
+    def trained(place: str, family: str) -> Job:
+        root = f"{tmp_path}/{place}"
+        model = {"uri": f"{root}/model-{family}", "train": {"family": family, "epochs": 3}}
+        job = finished.at(root).with_({"season.as_of": day, "inputs": inputs(str(archive.catalog)), "model": model})
+        job = job.with_({"output.uri": f"{root}/{family}"})
+        job.submit()
+        return job
+
+    families = ("tempcnn", "forest")
+    clean = [trained("clean", family) for family in families]
+    later = [name for name, item in archive.items.items() if str(item["properties"]["datetime"]) > day]
+    for name in later:
+        archive.change(name, lambda values: rng.permuted(values.ravel()).reshape(values.shape))
+    archive.save()
+    garbled = [trained("garbled", family) for family in families]
+    held, changed = (jobs[0].cube_arrays()["optical"] for jobs in (clean, garbled))
+    assert later and (held != changed).any(), "the cubes hold what came later"
+    for one, other in zip(clean, garbled, strict=True):
+        learnt = [{path.name: path.read_bytes() for path in Path(job.model).glob("*.s*")} for job in (one, other)]
+        assert len(learnt[0]) == 2 and learnt[0] == learnt[1], "weights and golden pair"
+        for product in ("class", "confidence"):
+            np.testing.assert_array_equal(one.product(product), other.product(product))
+
+
 def signed_items(archive: Archive, server: FileServer, at: Path) -> str:
     """A catalogue on disk whose links lead to the server, unsigned."""
     items = read_items(archive.catalog, server.url)
