@@ -141,7 +141,7 @@ class Chaos:
             for one in held:
                 with suppress(psutil.NoSuchProcess):
                     one.suspend()
-            if self.place.torn(stage) and self._is_still(stage):
+            if self.place.torn(stage) and self._is_still(stage, held):
                 break
             for one in reversed(held):
                 with suppress(psutil.NoSuchProcess):
@@ -153,9 +153,11 @@ class Chaos:
         psutil.wait_procs(held[1:], timeout=10)
         assert self.place.torn(stage)
 
-    def _is_still(self, stage: Stage) -> bool:
-        """Whether it is caught half written even when the last thread has come to rest."""
-        time.sleep(0.02)
+    def _is_still(self, stage: Stage, held: Sequence[psutil.Process]) -> bool:
+        """Whether it is caught half written even when the last thread has come back from the disk and is at rest."""
+        until = time.monotonic() + 5
+        while not all(_is_at_rest(one.pid) for one in held) and time.monotonic() < until:
+            time.sleep(0.01)
         return bool(self.place.torn(stage))
 
     def _note_committed(self) -> None:
@@ -165,3 +167,12 @@ class Chaos:
                 now = stamps(self.place.files(record))
                 self.written_again |= {path for path, stamp in now.items() if self._stamps.get(path, stamp) != stamp}
                 self._stamps |= now
+
+
+def _is_at_rest(pid: int) -> bool:
+    """Whether every thread of a process is stopped, or gone."""
+    states = set()
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):  # it has just ended
+            states.add(thread.read_text().rpartition(")")[2].split()[0])
+    return states <= {"T", "t", "Z", "X"}
