@@ -26,6 +26,13 @@ _MAY_CHANGE = ("compute", "budget")
 def submit(job: str, changes: Sequence[str], *, dry_run: bool = False, wait: bool = False, last: str = "map") -> int:
     """Start a job from its spec; returns the exit code."""
     spec = load_spec(job, changes)
+    if last != "map" and is_remote(spec):
+        raise SpecError(
+            f"{spec.compute.address}, which does whole jobs",
+            expected="none, for one stage alone",
+            place="compute.address",
+            remedy="submit the job, or run this on a machine of the cluster without it",
+        )
     check_places(spec)
     if not dry_run:
         refuse_if_held(Objects(spec.output.uri).child(LEDGER))  # at once, not after a long search
@@ -62,13 +69,6 @@ def _go(
     if not inside:  # a run handed over may be cancelled before its job has begun
         clear_cancel(Objects(spec.output.uri))
     if is_remote(spec) and not inside:
-        if last != "map":
-            raise SpecError(
-                f"{spec.compute.address}, which does whole jobs",
-                expected="none, for one stage alone",
-                place="compute.address",
-                remedy="submit the job, or run this on a machine of the cluster without it",
-            )
         if fresh:
             pin(spec, plan)
         job = hand_over(spec, changes)

@@ -100,6 +100,13 @@ def test_a_training_leaves_the_finished_map_of_another_spec_as_it_is(finished: J
     assert (Path(job.map) / LEDGER / "run.json").read_bytes() == pinned
 
 
+def test_one_stage_alone_is_not_handed_over_to_a_cluster(finished: Job, tmp_path: Path) -> None:
+    job = finished.at(tmp_path).with_({"compute.address": "http://127.0.0.1:1"})
+    for stage in ("cube", "train"):
+        assert "compute.address: http://127.0.0.1:1, which does whole jobs" in tilth(stage, job.yaml, expect=2).err
+    assert not Path(job.map).exists() and not Path(job.cube).exists()
+
+
 def test_a_second_driver_takes_over_at_once_when_the_first_was_killed(finished: Job, tmp_path: Path) -> None:
     job = finished.at(tmp_path)
     with pytest.raises(AssertionError, match="killed"), held_still(job) as first:
