@@ -30,15 +30,20 @@ def in_child(folder: Path, seconds: float | None = None) -> bool:
 
 
 def main() -> None:
-    """Prints how many children were killed."""
+    """Prints how many children were killed: TIMES, unless far too many came to their end before their moment."""
     root, times = Path(sys.argv[1]), int(sys.argv[2])
     began = time.monotonic()
     assert in_child(root / "whole")
     took_s = time.monotonic() - began
     killed = 0
-    for i in range(times):
-        killed += not in_child(root / str(i), took_s * (i + 0.5) / times)
-        assert in_child(root / str(i))
+    for i in range(8 * times):
+        if in_child(root / str(i), took_s * (killed + 0.5) / times):
+            took_s *= 0.9  # the first one found a cold disk
+        else:
+            killed += 1
+            assert in_child(root / str(i))
+        if killed == times:
+            break
     print(killed)
 
 

@@ -71,7 +71,7 @@ class Place:
 
     def torn(self, stage: str) -> set[str]:
         """Tiles with a file in place and no record yet."""
-        known = {path.name.split(".")[0] for path in (Path(self.ledger(stage).uri) / "records").glob("*.json")}
+        known = self.records(stage).keys()
         if stage == "map":
             return {path.parts[-3] for path in (self.root / "map" / "tiles").glob("*/*/*.tif")} - known
         found = (self.root / "cube.zarr" / "optical" / "c" / "0" / "0").glob("*/*")

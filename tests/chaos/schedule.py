@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.chaos.runs import Driver, Place, command_of, stamps, tilth, wait_for
 
 Victim = Literal["driver", "machine", "dask worker", "ray actor", "raylet"]
 Stage = Literal["cube", "train", "map", "finish"]
-_NEAR_S = 0.25
+_NEAR_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Chaos:
         self._draw = random.Random(self.seed)
         self._stamps: dict[Path, tuple[int, int]] = {}
         self._last = ""
+        self._looked_at = -1
 
     def carry_out(self, schedule: Sequence[Kill]) -> None:
         """Kill after kill, with a resume whenever the driver is gone; then let the run come to its end."""
@@ -96,7 +98,7 @@ class Chaos:
     def _strike(self, driver: Driver, kill: Kill) -> None:
         """Wait for the moment, then kill."""
         after = kill.after + self._draw.randrange(3) if kill.after else 0
-        came = wait_for(driver, lambda: self._is_due(driver, kill, after))
+        came = wait_for(driver, lambda: self._has_come(driver, kill, after), pause_s=0.005)
         assert came, f"the run ended before {kill}:\n{driver.told()}"
         if kill.victim == "machine":
             self._power_failure(driver, kill.stage)
@@ -112,6 +114,16 @@ class Chaos:
             code = driver.ended()
             assert code == 1 or (code == 4 and "resume" in driver.told()), f"exit code {code}:\n{driver.told()}"
         self._note_committed()
+
+    def _has_come(self, driver: Driver, kill: Kill, after: int) -> bool:
+        """Whether it is due; between tiles the machine is held still, for to look takes longer than a small tile."""
+        if not kill.after:
+            return self._is_due(driver, kill, after)
+        if (count := self.place.count(kill.stage)) == self._looked_at:
+            return False
+        self._looked_at = count
+        with self._held(driver):
+            return self._is_due(driver, kill, after)
 
     def _is_due(self, driver: Driver, kill: Kill, after: int) -> bool:
         if kill.stage == "train":
@@ -137,21 +149,25 @@ class Chaos:
         deadline = time.monotonic() + 240  # held still most of the time, workers take long to start
         while True:
             assert driver.process.poll() is None and time.monotonic() < deadline, f"never caught:\n{driver.told()}"
-            held = [*self._candidates(driver, "driver"), *driver.below()]
-            for one in held:
-                with suppress(psutil.NoSuchProcess):
-                    one.suspend()
-            if self.place.torn(stage) and self._is_still(stage, held):
-                break
-            for one in reversed(held):
-                with suppress(psutil.NoSuchProcess):
-                    one.resume()
+            with self._held(driver) as held:
+                if self.place.torn(stage) and self._is_still(stage, held):
+                    _signal(held, signal.SIGKILL)
+                    break
             time.sleep(self._draw.uniform(0.001, 0.02))
-        for one in held:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
         psutil.wait_procs(held[1:], timeout=10)
         assert self.place.torn(stage)
+
+    @contextmanager
+    def _held(self, driver: Driver) -> Iterator[list[psutil.Process]]:
+        """The driver and all below it, stopped: those known from the last look at once, then whoever is new."""
+        held = [psutil.Process(driver.process.pid), *driver.family]
+        _signal(held, signal.SIGSTOP)
+        new = [one for one in driver.below() if one not in held]
+        _signal(new, signal.SIGSTOP)
+        try:
+            yield held + new
+        finally:
+            _signal(reversed(held + new), signal.SIGCONT)
 
     def _is_still(self, stage: Stage, held: Sequence[psutil.Process]) -> bool:
         """Whether it is caught half written even when the last thread has come back from the disk and is at rest."""
@@ -167,6 +183,12 @@ class Chaos:
                 now = stamps(self.place.files(record))
                 self.written_again |= {path for path, stamp in now.items() if self._stamps.get(path, stamp) != stamp}
                 self._stamps |= now
+
+
+def _signal(processes: Iterable[psutil.Process], number: int) -> None:
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):
+            one.send_signal(number)
 
 
 def _is_at_rest(pid: int) -> bool:
