@@ -35,6 +35,8 @@ _COUNT_EVERY_S = 1.0
 _QUIET_S = 60.0
 _REACH_S = 2.0
 _PATIENCE = "20s"
+_FETCH_S = 10.0
+"""A record is small; Dask would try for more than a minute to fetch it from a worker that has died."""
 _STARTS = 3
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,
@@ -169,7 +171,7 @@ def _own_cluster(workers: int) -> LocalCluster:
 def _result(future: Any) -> Record | Failure:
     if future.status == "finished":
         try:
-            answer: Record | Failure = future.result()
+            answer: Record | Failure = future.result(timeout=_FETCH_S)
         except (OSError, RuntimeError) as lost:  # it lies on a worker that only the scheduler can name
             return Failure("infrastructure", f"the task is done, but its result is out of reach: {lost}")
         return answer
