@@ -67,18 +67,20 @@ def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
     physical units (reflectance 0 to 1, linear power, kelvin, index), NaN where a pixel's series holds no observation
     at all; valid (y, x) True where the optical layer (or, without one, every layer) was seen at least once.
     """
-    wanted = layers_needed(recipe.features)
     bands: dict[str, NDArray[np.float32]] = {}
-    seen: dict[str, NDArray[np.bool_]] = {}
-    for layer in wanted:
+    for layer in layers_needed(recipe.features):
         held = block[layer]
         for index, band in enumerate(SENSOR_BANDS[layer]):
             bands[band] = _filled(_decoded(layer, held.values[: recipe.steps, index]), recipe)
-        seen[layer] = np.any(held.count[: recipe.steps] > 0, axis=0)
     x = np.stack([_feature(name, bands) for name in recipe.features], axis=1)
-    asked = [seen["optical"]] if "optical" in seen else list(seen.values())
-    valid: NDArray[np.bool_] = np.logical_and.reduce(asked, axis=0)
-    return FeatureBlock(x, valid)
+    return FeatureBlock(x, seen(block, recipe))
+
+
+def seen(block: CubeBlock, recipe: NeedsFeatures) -> NDArray[np.bool_]:
+    """(y, x) True where the optical layer (without one: every layer) was seen once or more. block: as in ``derive``."""
+    wanted = layers_needed(recipe.features)
+    asked = ["optical"] if "optical" in wanted else wanted
+    return np.logical_and.reduce([block[layer].count[: recipe.steps].any(axis=0) for layer in asked])
 
 
 def unfilled(block: CubeBlock, features: Sequence[str]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from engine.models import Card
 from engine.output import OUTPUT_VERSION, OutputOptions
 from engine.parcels import ParcelOptions, Register
 from engine.plan import Plan
+from engine.predict import FORWARD_VERSION
 from engine.types import Grid, Tile, digest
 
 
@@ -39,7 +40,7 @@ def map_keys(
     area of every tile that they reach into.
     """
     common = digest(
-        [FEATURES_VERSION, OUTPUT_VERSION, plan.grid.crs, plan.grid.resolution, model, micro_batch,
+        [FEATURES_VERSION, FORWARD_VERSION, OUTPUT_VERSION, plan.grid.crs, plan.grid.resolution, model, micro_batch,
          list(output.products), output.profile.model_dump(), mask_identity(mask), stated]
     )  # fmt: skip
     layers = layers_needed(card.recipe.features)

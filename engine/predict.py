@@ -7,6 +7,7 @@ and its neighbours: tiles cut differently give equal maps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
@@ -15,9 +16,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from engine.errors import MicroBatchTooLarge
-from engine.models.card import Card
+from engine.models.card import Card, normalise
+from engine.models.card import probabilities as calibrated
 from engine.models.package import Classifier
 from engine.types import FeatureBlock
+
+FORWARD_VERSION = "forward-2"
+"""Raised whenever the arithmetic of a forward pass changes, a network's layout included: it is part of every map tile's
+key."""
 
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a memory")
 """How torch's allocators and oneDNN say it, in lower case; torch.OutOfMemoryError is a RuntimeError too."""
@@ -40,6 +46,10 @@ _LARGE_BATCH = 65536
 """For a GPU, whose cores want that many rows at once, for a forest, whose trees cost the same call each pass, and
 for an SVM, which cuts its rows itself."""
 
+
+_PORTION_BYTES = 8 << 20
+"""Input that is cut and scaled at once, in whole passes. What comes right after a forward pass finds its instructions
+and data gone from the caches: done for each pass by itself, the same work takes twice the time."""
 
 _BLOCK_PX = 64
 """Pixels along each side that a model classifies at once where it can sweep over a block: from 64 to 138 are alike."""
@@ -76,20 +86,18 @@ def classify_at(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Winning class and its probability, as ``classify`` gives them, of these pixels of a block.
 
-    rows, cols: (n,) as for ``cut``, ascending as ``np.nonzero`` gives them. Input is cut for one pass at a time, and
-    still in the cache when the model takes it; a model that sweeps is given blocks of one size instead.
+    rows, cols: (n,) as for ``cut``, ascending as ``np.nonzero`` gives them. Input is cut for a few passes at a
+    time, and still in the cache when the model takes it; a model that sweeps is given blocks of one size instead.
     """
     card = classifier.card
-    index, confidence = np.empty(len(rows), np.uint8), np.empty(len(rows), np.uint8)
+    p = np.empty((len(rows), len(card.classes)), np.float32)
     if isinstance(classifier, Sweeps):
-        for some, p in _swept(classifier, features, rows, cols, card.halo):
-            index[some], confidence[some] = p.argmax(axis=1), np.rint(p.max(axis=1) * 100)
-        return index, confidence
-    for start in range(0, len(rows), micro_batch):
-        part = slice(start, start + micro_batch)
-        x = cut(features, rows[part], cols[part], card.halo)
-        index[part], confidence[part] = classify(classifier, x, micro_batch)
-    return index, confidence
+        for some, found in _swept(classifier, features, rows, cols, card.halo):
+            p[some] = found
+    else:
+        for part in _portions(len(rows), card, micro_batch):
+            p[part] = probabilities(classifier, cut(features, rows[part], cols[part], card.halo), micro_batch)
+    return _winners(p)
 
 
 def _swept(
@@ -117,12 +125,14 @@ def classify(
     0 to 100, the winner's calibrated probability in percent. A pixel without any data gets the class of the fill
     values: the caller masks it. Raises MicroBatchTooLarge when memory does not hold ``micro_batch`` rows.
     """
-    class_index = np.empty(len(x), np.uint8)
-    confidence = np.empty(len(x), np.uint8)
-    for rows, p in _passes(classifier, x, micro_batch):
-        class_index[rows] = p.argmax(axis=1)
-        confidence[rows] = np.rint(p.max(axis=1) * 100)
-    return class_index, confidence
+    return _winners(probabilities(classifier, x, micro_batch))
+
+
+def _winners(p: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(n, k) probabilities -> the first of the largest, and it in percent: (n,) uint8 each."""
+    index = p.argmax(axis=1)
+    confidence = np.rint(p[np.arange(len(p)), index] * 100)
+    return index.astype(np.uint8), confidence.astype(np.uint8)
 
 
 def probabilities(classifier: Classifier, x: NDArray[np.float32], micro_batch: int) -> NDArray[np.float32]:
@@ -130,31 +140,39 @@ def probabilities(classifier: Classifier, x: NDArray[np.float32], micro_batch: i
 
     x: as for ``classify``. Returns (n, k) float32, classes in the card's order. Raises MicroBatchTooLarge likewise.
     """
-    p = np.empty((len(x), len(classifier.card.classes)), np.float32)
-    for rows, found in _passes(classifier, x, micro_batch):
-        p[rows] = found
-    return p
-
-
-def _passes(
-    classifier: Classifier, x: NDArray[np.float32], micro_batch: int
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Rows of ``x`` and their probabilities, pass by pass, the last one padded."""
     if micro_batch < 1:
         raise ValueError(f"micro_batch must be 1 or more, got {micro_batch}")
+    card = classifier.card
+    p = np.empty((len(x), len(card.classes)), np.float32)
     try:
-        for start in range(0, len(x), micro_batch):
-            rows = x[start : start + micro_batch]
-            yield slice(start, start + len(rows)), classifier.predict(_padded(rows, micro_batch))[: len(rows)]
+        for part in _portions(len(x), card, micro_batch):
+            p[part] = calibrated(_logits(classifier, normalise(x[part], card), micro_batch), card.temperature)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
         raise MicroBatchTooLarge(
             f"micro-batch of {micro_batch} rows",
             expected="one that fits in memory",
-            place=f"model {classifier.card.name}",
+            place=f"model {card.name}",
             remedy="halve it",
         ) from error
+    return p
+
+
+def _portions(count: int, card: Card, micro_batch: int) -> Iterator[slice]:
+    """Slices of so many rows, each of whole passes but the last: what is done once for a portion costs less per row."""
+    passes = max(1, _PORTION_BYTES // (4 * math.prod(card.input_shape) * micro_batch))
+    for start in range(0, count, passes * micro_batch):
+        yield slice(start, min(start + passes * micro_batch, count))
+
+
+def _logits(classifier: Classifier, scaled: NDArray[np.float32], micro_batch: int) -> NDArray[np.float32]:
+    """(n, k) float32 of scaled rows, pass by pass, the last one padded."""
+    found = np.empty((len(scaled), len(classifier.card.classes)), np.float32)
+    for start in range(0, len(scaled), micro_batch):
+        rows = scaled[start : start + micro_batch]
+        found[start : start + len(rows)] = classifier.logits(_padded(rows, micro_batch))[: len(rows)]
+    return found
 
 
 def _padded(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -160,7 +160,7 @@ class _OpenMap:
 
     def judge(self, task: MapTask, block: CubeBlock, parcels: ParcelBlock | None) -> tuple[ClassMap, bytes | None]:
         """The tile's class map, and its parcel table where it owns any."""
-        classes = map_tile(task, block, self.card, self.classify, self.ground)
+        classes = map_tile(task, block, self.card, self.classify, self.ground, self.work.micro_batch)
         options = self.work.parcels
         if parcels is None or options is None:
             return classes, None

@@ -49,6 +49,7 @@ def replay(run: str, name: str) -> None:
             model.card,
             partial(classify_at, model, micro_batch=batch),
             Ground(plan.grid, plan.area, spec.mask),
+            batch,
         ),
     )
     names = {i: entry.name for i, entry in enumerate(model.card.classes)} | {255: "no data"}

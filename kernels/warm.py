@@ -62,7 +62,9 @@ def _warm_features() -> None:
     for index in (indices.ndvi, indices.lswi, indices.gcvi, indices.rvi):
         index(band, band)
     one = np.ones(2, np.float32)
-    pixels.rescale(pixels.gather(band, np.zeros(1, np.int64))[..., None], one, one, one)
+    rows = pixels.gather(band, np.zeros(1, np.int64))
+    pixels.rescale(rows[..., None], one, one, one)
+    pixels.softmax(rows, 1.0)
 
 
 def _warm_stacked() -> None:

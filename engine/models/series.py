@@ -7,7 +7,7 @@ that looks at neighbours takes (n, t, f, s, s), the square around each pixel.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -125,7 +125,7 @@ class NetworkClassifier(Calibrated):
         self._network = for_prediction(network).to(self._device)
 
     def _forward(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode(), _reproducibly():
+        with torch.inference_mode(), _reproducibly(self._device):
             result = self._network(torch.from_numpy(scaled).to(self._device))
             return np.asarray(result.cpu().numpy())
 
@@ -147,7 +147,7 @@ class BlockClassifier(NetworkClassifier):
         card = self.card
         scaled = torch.from_numpy(scale(block[None], card.lower, card.upper, card.fill)[0]).to(self._device)
         assert isinstance(self._network, HybridSN)
-        with torch.inference_mode(), _reproducibly():
+        with torch.inference_mode(), _reproducibly(self._device):
             logits = np.asarray(self._network.dense(scaled).cpu().numpy())
         return probabilities(logits.reshape(-1, logits.shape[2]), card.temperature).reshape(logits.shape)
 
@@ -158,8 +158,10 @@ def open_network(card: Card, weights: bytes, device: str = "cpu") -> NetworkClas
     return kind(card, weights, device)
 
 
-def _reproducibly() -> AbstractContextManager[None]:
+def _reproducibly(device: torch.device) -> AbstractContextManager[None]:
     """One algorithm per shape, in full float32: cuDNN's search and TF32 would make the map depend on the moment."""
+    if device.type == "cpu":
+        return nullcontext()
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
         benchmark=False, deterministic=True, allow_tf32=False
     )
@@ -167,8 +169,8 @@ def _reproducibly() -> AbstractContextManager[None]:
 
 
 def for_prediction(network: nn.Module) -> nn.Module:
-    """The network in evaluation mode, its batch norms folded where it can do that."""
-    return network.folded() if isinstance(network, TempCNN) else network.eval()
+    """The network in evaluation mode, laid out for speed where it can do that."""
+    return network.for_prediction() if isinstance(network, TempCNN | CNN1D) else network.eval()
 
 
 def torch_device(name: str) -> torch.device:

@@ -82,7 +82,8 @@ def _open(work: MapWork, all_there: Barrier) -> None:
 
     def tile(task: MapTask) -> None:
         block = load_block(task, work.layout, model.card, cube)
-        classes = map_tile(task, block, model.card, partial(classify_at, model, micro_batch=work.micro_batch), ground)
+        classify = partial(classify_at, model, micro_batch=work.micro_batch)
+        classes = map_tile(task, block, model.card, classify, ground, work.micro_batch)
         publish_tile(task, work.layout, model.card, classes, work.output, output)
 
     _tile = tile

@@ -2,9 +2,11 @@
 
 A made run (``made_run``: 36 steps, 13 features) is mapped by the map stage on warm Ray actors, one a core: cube read
 and decoded, gaps filled, indices derived, pixels cut and scaled, classified, calibrated, COGs made, checked and
-published, records committed. Beside it, in turns, as many processes each run the same network in a bare torch loop over
-input that lies ready in batches of the same size. Printed: pixels a second of all workers, from one tile to the next,
-and the job's share of the bare loop's. Goal: 0.90. Weights are random, which does not matter to speed.
+published, records committed. Beside it, in turns, as many processes each run a bare torch loop over input that lies
+ready in batches of the same size: the network as it was trained, and the same laid out for prediction as the engine
+does with two families (batch norms folded, channels last). Printed: pixels a second of all workers, from one tile to
+the next, and the job's share of either loop's. Goal: 0.90 of the first, which is the loop that one would write without
+the engine. Weights are random, which does not matter to speed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from typing import get_args
 import numpy as np
 
 from engine.ledger import Ledger
-from engine.models import load_model
+from engine.memory import keep_freed
+from engine.models import read_card
 from engine.models.card import normalise
 from engine.objects import Objects
 from engine.work import LEDGER
@@ -48,7 +51,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     context(f"Networks inside a running job, {arguments.workers} workers of one thread")
-    print(f"  {'family':<14}{'tile px':>8}{'job px/s':>12}{'bare px/s':>12}{'share':>8}")
+    print(f"  {'family':<14}{'tile px':>8}{'job px/s':>12}{'bare px/s':>12}{'share':>8}{'laid out':>12}{'share':>8}")
     for family in arguments.families:
         with tempfile.TemporaryDirectory(prefix="tilth-bench-") as folder:
             measure(family, Path(folder), arguments.runs, arguments.workers)
@@ -61,13 +64,16 @@ def measure(family: Family, folder: Path, runs: int, workers: int) -> None:
     side = TILE_PX[family]
     run = make_run(str(folder), TILES, side, family, folder, workers)
     batch = map_work(run.spec, run.plan).micro_batch
-    job = bare = 0.0
+    job, bare = 0.0, {prepared: 0.0 for prepared in (False, True)}
     with connected(run.spec):
         for number in range(runs):
             job = max(job, side**2 / _from_tile_to_tile(run, f"{folder}/job-{number}", workers))
-            bare = max(bare, _bare(run.spec.model.uri, batch, workers))
-    verdict = "holds" if job >= GOAL * bare else "MISSED"
-    print(f"  {family:<14}{side:>8}{job:>12,.0f}{bare:>12,.0f}{job / bare:>8.2f}  (goal {GOAL}: {verdict})", flush=True)
+            for prepared in bare:
+                bare[prepared] = max(bare[prepared], _bare(run.spec.model.uri, batch, workers, prepared))
+    shares = {prepared: job / speed for prepared, speed in bare.items()}
+    numbers = f"{job:>12,.0f}{bare[False]:>12,.0f}{shares[False]:>8.2f}{bare[True]:>12,.0f}{shares[True]:>8.2f}"
+    verdict = "holds" if shares[False] >= GOAL else "MISSED"
+    print(f"  {family:<14}{side:>8}{numbers}  (goal {GOAL}: {verdict})", flush=True)
 
 
 def _from_tile_to_tile(run: MadeRun, output: str, workers: int) -> float:
@@ -85,21 +91,27 @@ def _from_tile_to_tile(run: MadeRun, output: str, workers: int) -> float:
         executor.close()
 
 
-def _bare(model: str, batch: int, workers: int) -> float:
+def _bare(model: str, batch: int, workers: int, prepared: bool) -> float:
     """Pixels a second of all processes, each with the network alone on a batch that lies ready."""
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        return sum(pool.map(_loop, [model] * workers, [batch] * workers))
+        return sum(pool.map(_loop, [model] * workers, [batch] * workers, [prepared] * workers))
 
 
-def _loop(model: str, batch: int) -> float:
+def _loop(model: str, batch: int, prepared: bool) -> float:
     import torch
+    from safetensors.torch import load_file
+
+    from engine.models.series import Shape, build, for_prediction
 
     torch.set_num_threads(1)
-    classifier = load_model(model)
-    card = classifier.card
+    keep_freed()  # as the engine does: without it a loop runs at half its speed in some processes
+    card = read_card(model)
+    sizes = card.recipe.steps, len(card.recipe.features), len(card.classes)
+    network = build(card.family, Shape(*sizes, later_steps=card.later_steps))
+    network.load_state_dict(load_file(f"{model}/{card.weights}"))
+    network = for_prediction(network) if prepared else network.eval()
     values = np.random.default_rng(1).random((batch, *card.input_shape), dtype=np.float32)
     ready = torch.from_numpy(normalise(values, card))
-    network = classifier._network  # what nobody but a benchmark should do
     done, began = 0, 0.0
     with torch.inference_mode():
         network(ready)

@@ -36,11 +36,15 @@ from tests.engine.made_models import (
 from tests.servers.s3 import S3
 
 
-def test_the_folded_network_agrees_with_the_trained_one_to_rounding() -> None:
-    x = torch.rand(200, 34, 13)
-    with torch.inference_mode():
-        expected = made_network()(x)
-        found = made_network().folded()(x)
+@pytest.mark.parametrize("family", ["tempcnn", "cnn1d"])
+@pytest.mark.parametrize("steps", [4, 9, 34])
+def test_a_network_laid_out_for_prediction_agrees_with_the_trained_one_to_rounding(family: str, steps: int) -> None:
+    x = torch.rand(200, steps, 13)
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(3)
+        network = networks.build(family, networks.Shape(steps, 13, 6)).eval()
+        expected = network(x)
+        found = networks.for_prediction(network)(x)
     assert (found - expected).abs().max() <= 2e-5 * expected.abs().max()
 
 

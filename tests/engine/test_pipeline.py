@@ -95,7 +95,7 @@ class Story:
     def map(self, index: int, body: dict[str, Any]) -> ClassMap:
         task = self.map_task(index, body)
         block = load_block(task, self.layout, MODEL.card, self.cube) if task.checksums else {}
-        return map_tile(task, block, MODEL.card, partial(classify_at, MODEL, micro_batch=256), self.ground)
+        return map_tile(task, block, MODEL.card, partial(classify_at, MODEL, micro_batch=256), self.ground, 256)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_a_model_that_looks_at_neighbours_maps_the_same_however_the_area_is_tile
             sums = shards_around(plan.grid, tile, card.halo, records)
             task = replace(story.map_task(index, bodies[tile.id]), checksums=sums)
             block = load_block(task, story.layout, card, story.cube) if sums else {}
-            mapped = map_tile(task, block, card, lambda *at: looks_around(cut(*at, 2)), story.ground)
+            mapped = map_tile(task, block, card, lambda *at: looks_around(cut(*at, 2)), story.ground, 256)
             whole[tile.core.within(Window(0, plan.grid.height, 0, plan.grid.width))] = mapped.class_index
         found.append(whole)
     assert len(np.unique(found[0])) == 5 if masked else len(np.unique(found[0])) >= 4
@@ -216,15 +216,24 @@ def test_a_shard_that_somebody_wrote_over_is_computed_anew(
     assert story.build(0, body)["computed"] == 6
 
 
-def test_the_strips_a_tile_is_mapped_in_do_not_show(
-    story: Story, built: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("pixels", [1, 7 * 60, 13 * 60 + 5])
+def test_how_many_pixels_are_done_at_once_does_not_show(
+    story: Story, built: dict[str, Any], monkeypatch: pytest.MonkeyPatch, pixels: int
 ) -> None:
-    whole = story.map(0, built)
-    for pixels in (1, 7 * 60, 13 * 60 + 5):
-        monkeypatch.setattr(engine.pipeline, "_STRIP_PX", pixels)
-        part = story.map(0, built)
-        np.testing.assert_array_equal(part.class_index, whole.class_index)
-        np.testing.assert_array_equal(part.confidence, whole.confidence)
+    card = MODEL.card.model_copy(update={"mode": "patch", "halo": 2})
+    task = story.map_task(0, built)
+
+    def mapped() -> list[ClassMap]:
+        block = load_block(task, story.layout, card, story.cube)
+        squares = map_tile(task, block, card, lambda *at: looks_around(cut(*at, 2)), story.ground, 256)
+        return [story.map(0, built), squares]
+
+    whole = mapped()
+    monkeypatch.setattr(engine.pipeline, "_RUN_PX", pixels)
+    monkeypatch.setattr(engine.pipeline, "_STRIP_PX", pixels)
+    for got, expected in zip(mapped(), whole, strict=True):
+        np.testing.assert_array_equal(got.class_index, expected.class_index)
+        np.testing.assert_array_equal(got.confidence, expected.confidence)
 
 
 def test_off_the_mask_nothing_is_computed_and_no_data_is_written(
