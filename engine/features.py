@@ -115,8 +115,8 @@ def observations(block: CubeBlock, recipe: NeedsFeatures) -> NDArray[np.float32]
     """(y, x) float32, steps at which the optical layer (without one: any layer) was seen. block: as in ``derive``."""
     wanted = layers_needed(recipe.features)
     asked = ["optical"] if "optical" in wanted else wanted
-    seen = np.logical_or.reduce([block[layer].count[: recipe.steps] > 0 for layer in asked])
-    return seen.sum(axis=0, dtype=np.float32)
+    any_seen = np.logical_or.reduce([block[layer].count[: recipe.steps] > 0 for layer in asked])
+    return any_seen.sum(axis=0, dtype=np.float32)
 
 
 def _decoded(layer: str, values: NDArray) -> NDArray[np.float32]:

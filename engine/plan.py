@@ -109,8 +109,9 @@ class Plan:
         return self.grid.tile_px**2 * (2 * layers + at_work)
 
     def map_memory_bytes(self, features: int, steps: int, halo: int = 0) -> int:
-        """Projected peak of mapping one tile: its cube block, one strip's features three times, outputs; with a halo
-        the strip's halo and the squares cut from it."""
+        """Projected peak of mapping one tile: its cube block, features of 65,536 pixels three times, outputs; with a
+        halo the strip's halo and the squares cut from it. A network over series on a CPU needs less: it gets features
+        of 4,096 pixels at a time."""
         side = (self.grid.tile_px + 2 * halo) ** 2
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
         strip_px = min(side, max(65536, self.grid.tile_px) + 2 * halo * self.grid.tile_px)

@@ -29,7 +29,7 @@ _PROCESS_BYTES = 500_000_000
 
 
 _PIXELS_PER_S = {
-    "tempcnn": (26e3, 8e3), "cnn1d": (38e3, 8e3), "agrispec": (3200, 600), "dcm": (250, 30), "transformer": (100, 30),
+    "tempcnn": (28e3, 8e3), "cnn1d": (55e3, 8e3), "agrispec": (3200, 600), "dcm": (250, 30), "transformer": (100, 30),
     "clec": (650, 170), "hybridsn": (60e3, 900), "twobranch": (1100, 350), "cnn3d": (600, 150),
     "convstar": (80, 25), "convstar3d": (25, 8),
     "forest": (25e3, math.inf), "svm": (5e3, math.inf), "onnx": (8e3, math.inf),

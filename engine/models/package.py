@@ -34,7 +34,8 @@ class Classifier(Protocol):
     def card(self) -> Card: ...
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrated class probabilities.
+        """Calibrated class probabilities: of what ``normalise`` makes of ``x`` the ``logits``, of these the calibrated
+        softmax, and nothing else.
 
         x: (n, t, f) float32, physical units of the card's recipe, NaN where a series is missing.
         Returns (n, k) float32, classes in the card's order, rows sum to 1.

@@ -86,11 +86,11 @@ def amount(loop: Loop, batch: int) -> int:
 def engine_loop(
     classifier: NetworkClassifier, features: FeatureBlock, at: tuple[np.ndarray, np.ndarray], batch: int
 ) -> Loop:
-    """Maps a micro-batch of the block's pixels over and over, or all of them where the network sweeps."""
-    some = len(at[0]) if isinstance(classifier, Sweeps) else min(len(at[0]), batch)
-    rows, cols = (index[:some] for index in at)
+    """Maps the block's pixels over and over, or as many of them as are asked for where the network does not sweep."""
 
     def loop(pixels: int) -> int:
+        some = len(at[0]) if isinstance(classifier, Sweeps) else min(len(at[0]), pixels)
+        rows, cols = (index[:some] for index in at)
         for _ in range(0, pixels, some):
             classify_at(classifier, features, rows, cols, batch)
         return -(-pixels // some) * some

@@ -36,8 +36,8 @@ from tests.bench.stage import run_stage, warm_seconds
 
 GOAL = 0.9
 TILES = 36
-TILE_PX = {"tempcnn": 320, "cnn1d": 320, "agrispec": 64, "clec": 32, "dcm": 20, "transformer": 12}
-"""Sides of tiles that take a worker some seconds at most."""
+TILE_PX = {"tempcnn": 320, "cnn1d": 320, "agrispec": 64, "clec": 32, "dcm": 32, "transformer": 16}
+"""Sides of tiles that take a worker some seconds at most; whole passes make up a tile, as with tiles of 512 px."""
 WARM = 4
 """Tiles per worker before the clock runs."""
 SECONDS = 8.0

@@ -18,10 +18,12 @@ from engine.store import prepare
 
 
 def in_child(folder: Path, seconds: float | None = None) -> bool:
-    """Prepare the cube in a child process that lives so long; True when it came to its end."""
+    """Prepare the cube in a child process that lives so long; False when that ended it too soon."""
     pid = os.fork()
     if pid:
-        return os.waitpid(pid, 0)[1] == 0
+        status = os.waitpid(pid, 0)[1]
+        assert status == 0 or os.WTERMSIG(status) == signal.SIGALRM, f"a child failed by itself: status {status}"
+        return status == 0
     grid, axes = pickle.loads((folder.parent / "plan.pickle").read_bytes())
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)

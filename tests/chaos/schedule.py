@@ -70,6 +70,7 @@ class Chaos:
         self._stamps: dict[Path, tuple[int, int]] = {}
         self._last = ""
         self._looked_at = -1
+        self._chosen: psutil.Process | None = None
 
     def carry_out(self, schedule: Sequence[Kill]) -> None:
         """Kill after kill, with a resume whenever the driver is gone; then let the run come to its end."""
@@ -98,13 +99,15 @@ class Chaos:
     def _strike(self, driver: Driver, kill: Kill) -> None:
         """Wait for the moment, then kill."""
         after = kill.after + self._draw.randrange(3) if kill.after else 0
-        came = wait_for(driver, lambda: self._has_come(driver, kill, after), pause_s=0.005)
+        came = wait_for(driver, lambda: self._has_come(driver, kill, after), pause_s=0.005 if kill.after else 0.02)
         assert came, f"the run ended before {kill}:\n{driver.told()}"
         if kill.victim == "machine":
             self._power_failure(driver, kill.stage)
         else:
+            assert self._chosen is not None
             time.sleep(self._draw.uniform(0, _NEAR_S))
-            self._choose(driver, kill.victim).kill()
+            with suppress(psutil.NoSuchProcess):
+                self._chosen.kill()
         self.killed[kill.victim] += 1
         self._last = kill.victim
         if kill.victim in ("driver", "machine"):
@@ -118,19 +121,19 @@ class Chaos:
     def _has_come(self, driver: Driver, kill: Kill, after: int) -> bool:
         """Whether it is due; between tiles the machine is held still, for to look takes longer than a small tile."""
         if not kill.after:
-            return self._is_due(driver, kill, after)
+            return self._is_due(driver, kill, after) and self._choose(driver, kill.victim)
         if (count := self.place.count(kill.stage)) == self._looked_at:
             return False
         self._looked_at = count
         with self._held(driver):
-            return self._is_due(driver, kill, after)
+            return self._is_due(driver, kill, after) and self._choose(driver, kill.victim)
 
     def _is_due(self, driver: Driver, kill: Kill, after: int) -> bool:
         if kill.stage == "train":
             return "model: training" in driver.told()
         if kill.stage == "finish":
             return "map: " in driver.told() and "written" in driver.told().split("map: ")[-1]
-        return self.place.count(kill.stage) >= after and bool(self._candidates(driver, kill.victim))
+        return self.place.count(kill.stage) >= after
 
     def _candidates(self, driver: Driver, victim: Victim) -> list[psutil.Process]:
         if victim == "dask worker":
@@ -141,8 +144,11 @@ class Chaos:
             return driver.raylets() if driver.ray_actors() else []
         return [psutil.Process(driver.process.pid)]
 
-    def _choose(self, driver: Driver, victim: Victim) -> psutil.Process:
-        return self._draw.choice(sorted(self._candidates(driver, victim), key=lambda one: one.pid))
+    def _choose(self, driver: Driver, victim: Victim) -> bool:
+        """Draw the process to be killed; False where there is none of the kind."""
+        found = sorted(self._candidates(driver, victim), key=lambda one: one.pid)
+        self._chosen = self._draw.choice(found) if found else None
+        return bool(found)
 
     def _power_failure(self, driver: Driver, stage: Stage) -> None:
         """Hold the machine still until it is caught with a tile half written, then kill all there is."""
@@ -161,13 +167,14 @@ class Chaos:
     def _held(self, driver: Driver) -> Iterator[list[psutil.Process]]:
         """The driver and all below it, stopped: those known from the last look at once, then whoever is new."""
         held = [psutil.Process(driver.process.pid), *driver.family]
-        _signal(held, signal.SIGSTOP)
-        new = [one for one in driver.below() if one not in held]
-        _signal(new, signal.SIGSTOP)
         try:
-            yield held + new
+            _signal(held, signal.SIGSTOP)
+            new = [one for one in driver.below() if one not in held]
+            held += new
+            _signal(new, signal.SIGSTOP)
+            yield held
         finally:
-            _signal(reversed(held + new), signal.SIGCONT)
+            _signal(reversed(held), signal.SIGCONT)
 
     def _is_still(self, stage: Stage, held: Sequence[psutil.Process]) -> bool:
         """Whether it is caught half written even when the last thread has come back from the disk and is at rest."""

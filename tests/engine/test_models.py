@@ -17,6 +17,7 @@ import torch
 from pydantic import ValidationError
 from pystac.extensions.mlm import MLMExtension
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
+from torch import nn
 
 from engine.errors import InputError
 from engine.models import Card, Recipe, load_model, model_digest, normalise, read_card, write_model
@@ -43,6 +44,10 @@ def test_a_network_laid_out_for_prediction_agrees_with_the_trained_one_to_roundi
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(3)
         network = networks.build(family, networks.Shape(steps, 13, 6)).eval()
+        for norm in (one for one in network.modules() if isinstance(one, nn.BatchNorm1d | nn.BatchNorm2d)):
+            for values in (norm.running_mean, norm.running_var, norm.weight, norm.bias):
+                assert values is not None
+                values.uniform_(0.5, 1.5)
         expected = network(x)
         found = networks.for_prediction(network)(x)
     assert (found - expected).abs().max() <= 2e-5 * expected.abs().max()

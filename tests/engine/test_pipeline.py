@@ -92,10 +92,10 @@ class Story:
         tile = self.plan.tiles[index]
         return MapTask(tile, "k" * 64, 1, 1, body.get("checksums", {}), tile_facts(self.plan, STATED)(tile))
 
-    def map(self, index: int, body: dict[str, Any]) -> ClassMap:
+    def map(self, index: int, body: dict[str, Any], rows: int = 256) -> ClassMap:
         task = self.map_task(index, body)
         block = load_block(task, self.layout, MODEL.card, self.cube) if task.checksums else {}
-        return map_tile(task, block, MODEL.card, partial(classify_at, MODEL, micro_batch=256), self.ground, 256)
+        return map_tile(task, block, MODEL.card, partial(classify_at, MODEL, micro_batch=rows), self.ground, rows)
 
 
 @pytest.fixture(scope="module")
@@ -218,15 +218,18 @@ def test_a_shard_that_somebody_wrote_over_is_computed_anew(
 
 @pytest.mark.parametrize("pixels", [1, 7 * 60, 13 * 60 + 5])
 def test_how_many_pixels_are_done_at_once_does_not_show(
-    story: Story, built: dict[str, Any], monkeypatch: pytest.MonkeyPatch, pixels: int
-) -> None:
+    story: Story, built: dict[str, Any], country: Country, items: tuple[Item, ...], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, pixels: int,
+) -> None:  # fmt: skip
+    masked = Story(country, items, tmp_path, 64, MaskOptions(uri=str(country.cropland)))
+    part = masked.build(0)
     card = MODEL.card.model_copy(update={"mode": "patch", "halo": 2})
     task = story.map_task(0, built)
 
     def mapped() -> list[ClassMap]:
         block = load_block(task, story.layout, card, story.cube)
         squares = map_tile(task, block, card, lambda *at: looks_around(cut(*at, 2)), story.ground, 256)
-        return [story.map(0, built), squares]
+        return [story.map(0, built, 16), masked.map(0, part, 16), squares]
 
     whole = mapped()
     monkeypatch.setattr(engine.pipeline, "_RUN_PX", pixels)

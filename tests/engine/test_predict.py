@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -10,8 +10,9 @@ import torch
 
 from engine.errors import InputError, MicroBatchTooLarge
 from engine.models import Card
+from engine.models.cnn1d import CNN1D
 from engine.models.hybridsn import HybridSN
-from engine.models.series import BlockClassifier, to_bytes
+from engine.models.series import BlockClassifier, NetworkClassifier, to_bytes
 from engine.predict import _swept, classify, classify_at, cut, probabilities, suggest_micro_batch
 from engine.types import FeatureBlock
 from tests.engine.made_models import made_card, made_forest_classifier, made_pixels, made_tempcnn
@@ -36,9 +37,20 @@ def whole_rows(classifier: object, x: np.ndarray, micro_batch: int) -> np.ndarra
     return np.concatenate(out)
 
 
+def made_cnn1d() -> NetworkClassifier:
+    """A loaded 1D-CNN."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        weights = to_bytes(CNN1D(34, 13, 9))
+    return NetworkClassifier(made_card(weights, family="cnn1d"), weights)
+
+
+@pytest.mark.parametrize("make", [made_tempcnn, made_cnn1d])
 @pytest.mark.parametrize("micro_batch", [1, 64, 250, 1024])
-def test_a_pixels_probabilities_are_bit_equal_wherever_it_stands(micro_batch: int, threads: None) -> None:
-    classifier, x = made_tempcnn(), made_pixels(64 if micro_batch == 1 else 2100)
+def test_a_pixels_probabilities_are_bit_equal_wherever_it_stands(
+    micro_batch: int, make: Callable[[], NetworkClassifier], threads: None
+) -> None:
+    classifier, x = make(), made_pixels(64 if micro_batch == 1 else 2100)
     torch.set_num_threads(1)
     expected = whole_rows(classifier, x, micro_batch)
     rng = np.random.default_rng(1)
