@@ -10,6 +10,7 @@ from typing import Any
 
 from ray.job_submission import JobSubmissionClient
 
+from engine.ledger.lease import holder
 from tests.chaos.runs import TILES, Place, cluster_environment, run_to_end, tilth, wait_for
 from tests.servers.process import wait_until
 from tests.servers.rays import Nodes
@@ -46,7 +47,7 @@ def test_ctrl_c_while_watching_detaches_and_the_job_runs_on_followed_by_status_a
 ) -> None:
     words = ("submit", str(copied.job), "--address", cluster.dashboard, "--wait")
     with tilth(tmp_path / "log", *words, env=cluster_environment()) as watching:
-        assert wait_for(watching, lambda: copied.count("map") >= 1)
+        assert wait_for(watching, lambda: holder(copied.ledger("map")) is not None)  # its map is made in a moment
         watching.signal_group(signal.SIGINT)
         assert watching.ended(30) == 0, watching.told()
         assert "the run goes on" in watching.told()
