@@ -90,14 +90,15 @@ def classify_at(
     time, and still in the cache when the model takes it; a model that sweeps is given blocks of one size instead.
     """
     card = classifier.card
-    p = np.empty((len(rows), len(card.classes)), np.float32)
+    index, confidence = np.empty(len(rows), np.uint8), np.empty(len(rows), np.uint8)
     if isinstance(classifier, Sweeps):
-        for some, found in _swept(classifier, features, rows, cols, card.halo):
-            p[some] = found
-    else:
-        for part in _portions(len(rows), card, micro_batch):
-            p[part] = probabilities(classifier, cut(features, rows[part], cols[part], card.halo), micro_batch)
-    return _winners(p)
+        for some, p in _swept(classifier, features, rows, cols, card.halo):
+            index[some], confidence[some] = _winners(p)
+        return index, confidence
+    for part in _portions(len(rows), card, micro_batch):
+        x = cut(features, rows[part], cols[part], card.halo)
+        index[part], confidence[part] = classify(classifier, x, micro_batch)
+    return index, confidence
 
 
 def _swept(

@@ -51,10 +51,9 @@ def rescale(
     lower, factor = contiguous("lower", lower, np.float32, (f,)), contiguous("factor", factor, np.float32, (f,))
     stand_in = contiguous("stand_in", stand_in, np.float32, (f,))
     out = destination(out, values.shape, np.float32, values)
-    if r == 1:  # the innermost loop must be a long one
-        _rescale_rows(values.reshape(m, f), lower, factor, stand_in, out.reshape(m, f))
-    else:
-        _rescale(values, lower, factor, stand_in, out)
+    # One innermost loop, and a long one, whatever f and r.
+    lower, factor, stand_in = (np.repeat(line, r) for line in (lower, factor, stand_in))
+    _rescale(values.reshape(m, f * r), lower, factor, stand_in, out.reshape(m, f * r))
     return out
 
 
@@ -92,7 +91,7 @@ def _gather(planes: NDArray[np.float32], at: NDArray[np.int64], out: NDArray[np.
 
 
 @jit
-def _rescale_rows(
+def _rescale(
     values: NDArray[np.float32],
     lower: NDArray[np.float32],
     factor: NDArray[np.float32],
@@ -103,22 +102,6 @@ def _rescale_rows(
     for i in range(m):
         for j in range(f):
             out[i, j] = _held((values[i, j] - lower[j]) * factor[j], stand_in[j])
-
-
-@jit
-def _rescale(
-    values: NDArray[np.float32],
-    lower: NDArray[np.float32],
-    factor: NDArray[np.float32],
-    stand_in: NDArray[np.float32],
-    out: NDArray[np.float32],
-) -> None:
-    m, f, r = values.shape
-    for i in range(m):
-        for j in range(f):
-            low, by, instead = lower[j], factor[j], stand_in[j]
-            for k in range(r):
-                out[i, j, k] = _held((values[i, j, k] - low) * by, instead)
 
 
 @jit

@@ -64,7 +64,6 @@ def _warm_features() -> None:
     one = np.ones(2, np.float32)
     rows = pixels.gather(band, np.zeros(1, np.int64))
     pixels.rescale(rows[..., None], one, one, one)
-    pixels.rescale(band[None], one, one, one)
     pixels.softmax(rows, 1.0)
 
 

@@ -188,7 +188,7 @@ def _notes(matrices: NDArray[np.int64], names: Sequence[str], by: Judges) -> Ite
     if not by.held_out:
         yield "All labelled samples judge: where the model was trained on some of them, the numbers are too good."
     if len(matrices) < LEAST_BLOCKS:
-        yield f"All samples lie in {'1 block' if len(matrices) == 1 else '2 blocks'}: no interval is defined."
+        yield f"All samples lie in {len(matrices)} block{'s' * (len(matrices) != 1)}: no interval is defined."
     elif len(matrices) < FEW_BLOCKS:
         yield f"Only {len(matrices)} blocks: intervals from so few are rough, and rather too narrow."
     in_blocks = (matrices.sum(axis=1) > 0).sum(axis=0)
