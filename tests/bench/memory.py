@@ -27,6 +27,7 @@ from tests.bench.made_run import write_made_model
 from tests.bench.made_scenes import country, job
 from tests.bench.measure import ROOT, closing, context, high_water, judge, tree
 from tests.servers.process import LOOPBACK, free_port, running
+from tests.servers.rays import is_actor
 
 _LOOK_S = 0.2
 _DASK = {
@@ -98,10 +99,7 @@ def watched(driver: subprocess.Popen[bytes], pids: Mapping[int, str]) -> dict[st
 def _role(process: psutil.Process, driver: int) -> str:
     if process.pid == driver:
         return "driver"
-    try:
-        return "Ray worker" if "ray::_Worker" in " ".join(process.cmdline()) else "Ray's own"
-    except psutil.Error:
-        return "Ray's own"
+    return "Ray worker" if is_actor(process) else "Ray's own"
 
 
 @contextmanager

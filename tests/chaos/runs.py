@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,8 @@ from engine.ledger import Ledger, Record
 from engine.objects import Objects
 from engine.work import LEDGER, cube_ledger
 from jobs.demo.country import Country, CountryOptions, write_country
-from tests.servers.process import REPO_ROOT, tail
+from tests.servers.process import REPO_ROOT, command_of, tail
+from tests.servers.rays import is_actor
 
 TILES = 34
 CRS = "EPSG:32631"
@@ -149,7 +151,7 @@ class Driver:
         return [one for one in self.below() if "spawn_main" in command_of(one)]
 
     def ray_actors(self) -> list[psutil.Process]:
-        return [one for one in self.below() if command_of(one).startswith("ray::_Worker")]
+        return [one for one in self.below() if is_actor(one)]
 
     def raylets(self) -> list[psutil.Process]:
         return [one for one in self.below() if Path(command_of(one).split(" ")[0]).name == "raylet"]
@@ -159,6 +161,15 @@ class Driver:
         self.below()
         self.process.kill()
         self.process.wait()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The driver alone, stopped for the length of the block: small tiles would be done before one has looked."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def signal_group(self, number: int) -> None:
         """What a terminal does on Ctrl-C: the signal goes to every process of the foreground group."""
@@ -183,13 +194,6 @@ class Driver:
         """True once every process that was seen below the driver is gone, waiting a while for the last."""
         _, alive = psutil.wait_procs(self.family, timeout=_GONE_S)
         return not alive
-
-
-def command_of(process: psutil.Process) -> str:
-    """The command line, empty for a process that has just ended."""
-    with suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
 
 
 @contextmanager

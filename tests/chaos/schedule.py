@@ -14,7 +14,8 @@ from typing import Literal
 
 import psutil
 
-from tests.chaos.runs import Driver, Place, command_of, stamps, tilth, wait_for
+from tests.chaos.runs import Driver, Place, stamps, tilth, wait_for
+from tests.servers.process import command_of
 
 Victim = Literal["driver", "machine", "dask worker", "ray actor", "raylet"]
 Stage = Literal["cube", "train", "map", "finish"]

@@ -40,11 +40,12 @@ def test_ctrl_c_drains_the_cube_and_a_resume_ends_with_the_same_bytes(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_a_signal_drains_the_map(number: int, copied: Place, tmp_path: Path) -> None:
     with tilth(tmp_path / "log", "submit", str(copied.job)) as driver:
-        assert wait_for(driver, lambda: copied.count("map") >= 3)
-        if number == signal.SIGINT:
-            driver.signal_group(number)
-        else:
-            driver.process.send_signal(number)
+        assert wait_for(driver, lambda: copied.count("map") >= 3, pause_s=0.005)
+        with driver.held():
+            if number == signal.SIGINT:
+                driver.signal_group(number)
+            else:
+                driver.process.send_signal(number)
         drained(driver, copied, "map")
         assert "tried again" not in driver.told(), "the signal reached the workers"
 
@@ -61,10 +62,9 @@ def test_tilth_cancel_from_another_process_drains_the_run(copied: Place, undistu
     copied.job.write_text(copied.job.read_text() + "  in_process: true\n")
     with tilth(tmp_path / "log", "submit", str(copied.job)) as driver:
         assert wait_for(driver, lambda: copied.count("map") >= 3)
-        driver.process.send_signal(signal.SIGSTOP)  # it shall not be done before the other has had its say
-        said = run_to_end(tmp_path / "cancel", "cancel", copied.map)
+        with driver.held():
+            said = run_to_end(tmp_path / "cancel", "cancel", copied.map)
         assert f"(process {driver.process.pid})" in said
-        driver.process.send_signal(signal.SIGCONT)
         drained(driver, copied, "map")
     state = json.loads(run_to_end(tmp_path / "status", "status", copied.map, "--json"))
     assert state["driver"] is None and state["cancel_asked"]

@@ -22,8 +22,7 @@ from engine.objects import Objects
 from engine.run import Limits, Progress, stream
 from engine.work import Work
 from tests.chaos.deadly import BrokenWork, DeadlyWork, chores
-from tests.chaos.runs import command_of
-from tests.servers.process import wait_until
+from tests.servers.process import command_of, wait_until
 
 WORKERS = 2
 

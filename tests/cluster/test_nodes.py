@@ -10,10 +10,14 @@ from tests.servers.rays import nodes
 
 def test_a_node_lost_while_working_costs_time_and_no_tile(copied: Place, undisturbed: Place, tmp_path: Path) -> None:
     with nodes(2, 1) as cluster:
-        words = ("submit", str(copied.job), "--set", f"compute.address={cluster.address}")
+        changes = (f"compute.address={cluster.address}", "compute.workers.max=1")
+        words = ("submit", str(copied.job), *[word for change in changes for word in ("--set", change)])
         with tilth(tmp_path / "log", *words, env=cluster_environment()) as driver:
-            assert wait_for(driver, lambda: copied.count("map") >= 3)
-            cluster.lose()
+            assert wait_for(driver, lambda: bool(cluster.with_actors()))
+            (at_work,) = cluster.with_actors()
+            assert wait_for(driver, lambda: copied.count("map") >= 3, pause_s=0.005)
+            with driver.held():
+                cluster.lose(at_work)
             assert driver.ended() == 0, driver.told()
             assert "its node went" in driver.told()
             assert driver.leaves_nobody()

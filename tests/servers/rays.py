@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from tests.servers.process import LOOPBACK, cache_folder, free_port, listens, tail, wait_until
+from tests.servers.process import LOOPBACK, cache_folder, command_of, free_port, listens, tail, wait_until
 
 OBJECT_STORE_BYTES = 150_000_000
 GPU_WORKER = "gpu-worker"
@@ -98,9 +98,13 @@ class Nodes:
         """
         node = node or self.workers[-1]
         self.workers.remove(node)
-        kill_trees([started.process.pid for kind in node.all_processes.values() for started in kind])
+        kill_trees(roots_of(node))
         self.cluster.remove_node(node, allow_graceful=False)
         return str(node.node_id)
+
+    def with_actors(self) -> list[Any]:
+        """The worker nodes on which the engine's actors live."""
+        return [node for node in self.workers if any(is_actor(one) for one in trees(roots_of(node)))]
 
     def alive(self) -> int:
         """Living nodes as the cluster sees them, the head included; a lost one counts until its heartbeat lapses."""
@@ -266,11 +270,26 @@ def answers_or_ended(process: subprocess.Popen[bytes], port: int) -> bool:
     return process.poll() is not None or listens(port)
 
 
-def kill_trees(roots: list[int]) -> None:
-    """Kill these processes and all that descends from them; Ray gives its daemons process groups of their own."""
+def roots_of(node: Any) -> list[int]:
+    """The processes that Ray's cluster started for a node."""
+    return [started.process.pid for kind in node.all_processes.values() for started in kind]
+
+
+def trees(roots: list[int]) -> list[psutil.Process]:
+    """These processes and all that descends from them; Ray gives its daemons process groups of their own."""
     found = [psutil.Process(root) for root in roots if psutil.pid_exists(root)]
-    found += [child for process in found for child in process.children(recursive=True)]
+    return found + [child for process in found for child in process.children(recursive=True)]
+
+
+def kill_trees(roots: list[int]) -> None:
+    """Kill these processes and all that descends from them."""
+    found = trees(roots)
     for process in found:
         with suppress(psutil.NoSuchProcess):
             process.kill()  # psutil compares start times, so a number given to another process is not hit
     psutil.wait_procs(found, timeout=10)
+
+
+def is_actor(process: psutil.Process) -> bool:
+    """Whether one of the engine's pinned workers lives in this process; Ray names it so once it does."""
+    return command_of(process).startswith("ray::_Worker")
