@@ -147,10 +147,8 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
         share = parcels["review"] / max(parcels["parcels"], 1)
         _line(f"{parcels['parcels']} parcels, {share:.0%} of them for review: {spec.output.uri}/parcels")
     counts = report["tiles"]
-    _line(
-        f"{counts['written']} of {counts['planned']} tiles published, {counts['quarantined']} quarantined, "
-        f"{report['km2_per_hour']:g} km2/h"
-    )
+    speed = f", {report['km2_per_hour']:g} km2/h" if report["km2_per_hour"] else ""  # nothing was left to be mapped
+    _line(f"{counts['written']} of {counts['planned']} tiles published, {counts['quarantined']} quarantined{speed}")
     for tile, reason in list(report["quarantined"].items())[:5]:
         _line(f"  quarantined {tile}: {reason}")
     for problem in report["left_out"][:5]:

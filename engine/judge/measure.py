@@ -165,7 +165,9 @@ def _profiles(by: Judges, card: Card) -> dict[str, Any]:
     x = by.samples.x
     x = x[..., x.shape[-1] // 2, x.shape[-1] // 2] if card.halo else x
     low, middle, high = profiles(x[:, :, columns], by.y, len(card.classes)).transpose(1, 0, 3, 2)
-    return {"features": shown, "low_percentile": 10, "high_percentile": 90, "low": low, "median": middle, "high": high}
+    units = [card.units[column] for column in columns]
+    told = {"features": shown, "units": units, "low_percentile": 10, "high_percentile": 90}
+    return {**told, "low": low, "median": middle, "high": high}
 
 
 def _attention(classifier: Classifier, by: Judges, scaled: NDArray[np.float32], seed: int) -> dict[str, Any]:

@@ -147,8 +147,9 @@ def _deal(
             for row in np.flatnonzero(wrong != ""):
                 reason = str(wrong[row])
                 reasons[reason] += 1
-                if len(examples.setdefault(reason, [])) < _EXAMPLES:
-                    examples[reason].append(str(batch.ids[int(row)]))
+                name = batch.ids[int(row)]
+                if name.is_valid and len(examples.setdefault(reason, [])) < _EXAMPLES:
+                    examples[reason].append(str(name))
             owner = owners.of(shapes[usable])
             kept = usable[owner >= 0]
             if len(kept):
@@ -164,7 +165,7 @@ def _deal(
             remedy="check the parcels' CRS and extent, and the area",
         )
     _refuse_twins(pa.chunked_array(names), options)
-    left_out = {why: {"parcels": n, "such_as": examples[why]} for why, n in sorted(reasons.items())}
+    left_out = {why: {"parcels": n, "such_as": examples.get(why, [])} for why, n in sorted(reasons.items())}
     return {"kept": sum(map(len, names)), "left_out": left_out}
 
 

@@ -54,14 +54,13 @@ def profiles(facts: Mapping[str, Any]) -> str:
         "90th percentile; one scale for all classes."
     )
     along, parts = _along(facts), []
-    for f, feature in enumerate(found["features"]):
+    for f, (feature, unit) in enumerate(zip(found["features"], found["units"], strict=True)):
         values = [v for key in ("low", "high") for each in found[key] for v in each[f] if v is not None]
         span = (min(values), max(values)) if values else (0.0, 1.0)
         cards = [_profile(found, (c, f), row, span, along) for c, row in enumerate(rows) if row["samples"]]
         opened = " open" if f == 0 else ""
-        parts.append(
-            f'<details{opened}><summary>{escape(feature)}</summary><div class="grid">{"".join(cards)}</div></details>'
-        )
+        summary = f"<summary>{escape(feature)} <small>{escape(unit)}</small></summary>"
+        parts.append(f'<details{opened}>{summary}<div class="grid">{"".join(cards)}</div></details>')
     return section("Profiles", text, "".join(parts))
 
 

@@ -37,6 +37,7 @@ def test_what_is_judged_on_the_test_blocks_is_what_the_training_reported(family:
     assert calibration["expected_calibration_error"] == pytest.approx(reported["expected_calibration_error"], abs=2e-6)
     assert sum(map(sum, found["scores"]["right"])) == sum(accuracy[key][i][i] for i in range(3))
     assert np.shape(found["profiles"]["median"]) == (3, 2, 12) and found["profiles"]["features"] == ["ndvi", "vv"]
+    assert found["profiles"]["units"] == ["index", "linear power"]
     shape = (12, 2) if family == "tempcnn" else (2,)
     assert np.shape(found["attention"]["values"]) == shape
     assert any("agreement with the labels" in note for note in found["notes"])

@@ -124,7 +124,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None
         "Self-intersection": ["bow"],
         "larger than 1000000 pixels": ["huge"],
         "no geometry": ["none", "empty"],
-        "no id": ["None"],
+        "no id": [],
         "no polygon": ["line"],
     }
 
