@@ -6,6 +6,7 @@ import queue
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,9 +69,10 @@ def check_address(address: str, place: str, schemes: tuple[str, ...], example: s
 
 
 def within(seconds: float, place: str, tasks: list[Callable[[], None]]) -> None:
-    """Run the tasks side by side; their first error, or InputError once ``seconds`` are over.
+    """Run the tasks side by side and wait for them all; their first error, or InputError once ``seconds`` are over.
 
-    Threads that hang are left behind: they end with the process.
+    One that was left in the middle would not clean up after itself. Threads that hang are left behind all the same:
+    they end with the process.
     """
     ended: queue.Queue[Exception | None] = queue.Queue()
 
@@ -84,17 +86,21 @@ def within(seconds: float, place: str, tasks: list[Callable[[], None]]) -> None:
 
     for task in tasks:
         threading.Thread(target=run, args=(task,), daemon=True).start()
-    try:
-        for _ in tasks:
-            if (error := ended.get(timeout=seconds)) is not None:
-                raise error
-    except queue.Empty:
-        raise InputError(
-            f"no answer within {seconds:g} s",
-            expected="a store that answers",
-            place=place,
-            remedy="check AWS_ENDPOINT_URL, AWS_REGION and the network; look closer with tilth doctor --store",
-        ) from None
+    errors: list[Exception] = []
+    deadline = time.monotonic() + seconds
+    for _ in tasks:
+        try:
+            error = ended.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            error = InputError(
+                f"no answer within {seconds:g} s",
+                expected="a store that answers",
+                place=place,
+                remedy="check AWS_ENDPOINT_URL, AWS_REGION and the network; look closer with tilth doctor --store",
+            )
+        errors += [error] if error is not None else []
+    if errors:
+        raise errors[0]
 
 
 def probe(store: Objects) -> None:

@@ -158,7 +158,8 @@ class Chaos:
             assert driver.process.poll() is None and time.monotonic() < deadline, f"never caught:\n{driver.told()}"
             with self._held(driver) as held:
                 if self.place.torn(stage) and self._is_still(stage, held):
-                    _signal(held, signal.SIGKILL)
+                    # Children first: the kernel continues a stopped process that its parent's death has orphaned.
+                    _signal(reversed(held), signal.SIGKILL)
                     break
             time.sleep(self._draw.uniform(0.001, 0.02))
         psutil.wait_procs(held[1:], timeout=10)
