@@ -1,4 +1,5 @@
-"""Vegetation indices on reflectance (0 to 1). A denominator of zero gives NaN, whatever stands above it.
+"""Vegetation indices on reflectance (0 to 1). A denominator of zero gives NaN, whatever stands above it; a quotient
+beyond the range of float32 is infinite.
 
 Every function takes float32 arrays of one common shape, any number of dimensions, NaN = no data, and returns float32 of
 that shape, dimensionless, NaN where an input is NaN. ``out``: C-contiguous float32 of that shape, may be one of the

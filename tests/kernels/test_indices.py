@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from kernels import indices
 
 U = 2.0**-24
+LARGEST = float(np.finfo(np.float32).max)
 
 FORMULAE = {
     "ndvi": (indices.ndvi, lambda n, r: ((n - r), (n + r), 0.0)),
@@ -147,7 +148,14 @@ def test_an_index_errs_no_more_than_its_docstring_says(name, data):
     surely |= np.isnan(below)
     assert np.array_equal(np.isnan(got)[surely], np.isnan(want)[surely])
     shown = surely & ~np.isnan(want)
+    got, want = (np.clip(values, -LARGEST, LARGEST) for values in (got.astype(np.float64), want))  # infinite beyond it
     assert (abs(got[shown] - want[shown]) <= allowed[shown]).all()
+
+
+def test_a_quotient_beyond_the_range_of_float32_is_infinite():
+    near_zero = np.array([1e-44, -1e-44], np.float32)
+    for kernel in (indices.gcvi, indices.rvi):
+        assert np.array_equal(kernel(np.ones(2, np.float32), near_zero), [np.inf, -np.inf])
 
 
 def test_out_may_be_an_input_but_not_lie_across_one():
