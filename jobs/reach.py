@@ -98,7 +98,8 @@ def within(seconds: float, place: str, tasks: list[Callable[[], None]]) -> None:
                 place=place,
                 remedy="check AWS_ENDPOINT_URL, AWS_REGION and the network; look closer with tilth doctor --store",
             )
-        errors += [error] if error is not None else []
+        if error is not None:
+            errors.append(error)
     if errors:
         raise errors[0]
 

@@ -16,9 +16,9 @@ from tests.servers.rays import settle_environment
 from tests.servers.s3 import S3
 
 settle_environment()  # before any test module imports ray
+# The same examples for everybody; others, drawn anew each time, with --hypothesis-profile=default.
 settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")
-"""The same examples for everybody; others, drawn anew each time, with --hypothesis-profile=default."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,13 +9,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+
+from tests.servers.process import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 _SAMPLE_S = 0.2
@@ -137,14 +139,6 @@ class Watched(AbstractContextManager["Watched"]):
                 with suppress(psutil.Error):
                     times = process.cpu_times()
                     self._cpu_s[process.pid] = times.user + times.system
-
-
-def tree(root: psutil.Process) -> Sequence[psutil.Process]:
-    """The process and all below it, those that still live."""
-    try:
-        return [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def cpu_seconds(pid: int | None = None) -> float:

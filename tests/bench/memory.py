@@ -25,8 +25,8 @@ import yaml
 from jobs.demo import Country
 from tests.bench.made_run import write_made_model
 from tests.bench.made_scenes import country, job
-from tests.bench.measure import ROOT, closing, context, high_water, judge, tree
-from tests.servers.process import LOOPBACK, free_port, running
+from tests.bench.measure import ROOT, closing, context, high_water, judge
+from tests.servers.process import LOOPBACK, free_port, running, tree
 from tests.servers.rays import is_actor
 
 _LOOK_S = 0.2

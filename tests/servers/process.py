@@ -132,3 +132,11 @@ def command_of(process: psutil.Process) -> str:
     with suppress(psutil.Error):
         return " ".join(process.cmdline())
     return ""
+
+
+def tree(root: psutil.Process) -> Sequence[psutil.Process]:
+    """The process and all below it, those that still live."""
+    try:
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

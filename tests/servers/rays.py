@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from tests.servers.process import LOOPBACK, cache_folder, command_of, free_port, listens, tail, wait_until
+from tests.servers.process import LOOPBACK, cache_folder, command_of, free_port, listens, tail, tree, wait_until
 
 OBJECT_STORE_BYTES = 150_000_000
 GPU_WORKER = "gpu-worker"
@@ -278,7 +278,7 @@ def roots_of(node: Any) -> list[int]:
 def trees(roots: list[int]) -> list[psutil.Process]:
     """These processes and all that descends from them; Ray gives its daemons process groups of their own."""
     found = [psutil.Process(root) for root in roots if psutil.pid_exists(root)]
-    return found + [child for process in found for child in process.children(recursive=True)]
+    return [one for root in found for one in tree(root)]
 
 
 def kill_trees(roots: list[int]) -> None:
