@@ -25,9 +25,20 @@ def said_of_training(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"no test block holds {', '.join(unjudged)}: how well they are mapped is not known"
     if unseen := split["validation"]["lacks"]:
         yield f"no validation block holds {', '.join(unseen)}: when to stop, and how sure to be, was chosen without"
+    yield from _said_of_calibration(report)
     before, after = (accuracy[f"expected_calibration_error{which}"] for which in ("_uncalibrated", ""))
     if after > before + _WORSE:
         yield (
             f"on test blocks the calibrated confidence is further off than the model's own (ECE {after:.3f}, was "
             f"{before:.3f}): validation blocks are few, or unlike; smaller labels.block_m give more of them"
         )
+
+
+def _said_of_calibration(report: Mapping[str, Any]) -> Iterator[str]:
+    """Where a fitted temperature was not applied, and why; of a model of several cut-offs, at which."""
+    rows = [row for row in report.get("cut_offs", (report["accuracy"],)) if not row["calibration"]["applied"]]
+    if not rows:
+        return
+    days = [row["last_day"] for row in rows if "last_day" in row]
+    at = f" at the cut-off{'s' * (len(days) > 1)} {', '.join(days)}" if days else ""
+    yield f"confidence{at} is the model's own confidence, not calibrated: {rows[-1]['calibration']['refused']}"

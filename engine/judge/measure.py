@@ -17,14 +17,12 @@ from engine.judge.choose import Judges, some
 from engine.judge.plain import plain, ranged
 from engine.models import Card, Classifier, normalise
 from engine.models.card import probabilities
-from engine.training.calibrate import TEMPERATURES
+from engine.training.calibrate import at_an_end
 from engine.training.parts import portions
 
 REVIEW_BELOW = 0.65
 """Confidence below which a person should look."""
 FEW_BLOCKS = 10
-_NEAR = 1.01
-"""A temperature within so much of an end of its range is at it."""
 _MOST_LOOKED_INTO, _MOST_SQUARES = 1000, 64
 """Pixels for slopes and permutations, and squares of pixels."""
 _PROFILED = ("ndvi", "lswi", "vv", "vh", "lst")
@@ -139,7 +137,7 @@ def _calibration(p: NDArray[np.float32], raw: NDArray[np.float32], y: NDArray[np
 
 
 def _note_of_confidence(calibration: Mapping[str, Any]) -> Iterator[str]:
-    if not TEMPERATURES[0] * _NEAR < calibration["temperature"] < TEMPERATURES[1] / _NEAR:
+    if at_an_end(calibration["temperature"]):
         yield (
             f"The temperature, {calibration['temperature']:.3g}, lies at the end of what is looked at: the blocks it "
             "was fitted on do not tell how sure the model may be."

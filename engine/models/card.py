@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from engine.errors import InputError
+from engine.models.cut import temperature_at, training_at
 from engine.types import FEATURE_BANDS, FEATURE_UNITS, MAX_HALO, SENSOR_BANDS, Options
 
 MAX_CLASSES = 255
@@ -134,7 +135,7 @@ class Card(Options):
     number from these to ``steps`` + ``later_steps``, and predicts the rest. None: the recipe's steps alone."""
     temperatures: tuple[tuple[int, Annotated[float, Field(gt=0)]], ...] = ()
     """With ``from_step``: (steps, temperature) at the cut-offs it was calibrated at, in order; ``temperature`` is that
-    of ``steps``. What is known early is less sure, and by another factor."""
+    of ``steps``. What is known early is less sure, and by another factor; between them see ``engine.models.cut``."""
     mask_channel: bool = False
     """Whether its classifier is told which steps are predicted."""
     weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -178,8 +179,8 @@ class Card(Options):
     def cut(self, steps: int) -> Card:
         """The card of the same model where so many leading steps are known: it predicts the others.
 
-        Its temperature and accuracy are those of the last cut-off calibrated and tested that knows no more. Raises
-        InputError for steps it does not take.
+        Its temperature, accuracy and calibration are those of this very cut-off, as ``engine.models.cut`` says; no
+        other's accuracy is given as its own. Raises InputError for steps it does not take.
         """
         takes = self.takes
         if steps not in takes:
@@ -193,10 +194,11 @@ class Card(Options):
             return self
         recipe = self.recipe.model_copy(update={"steps": steps})
         own: dict[str, Any] = {"recipe": recipe, "later_steps": takes[-1] - steps}
-        if calibrated := [temperature for at, temperature in self.temperatures if at <= steps]:
-            own["temperature"] = calibrated[-1]
-        if tested := [row for row in self.training.get("cut_offs", ()) if row["steps"] <= steps]:
-            own["training"] = {**self.training, "accuracy": tested[-1]}
+        if self.temperatures:
+            own["temperature"] = temperature_at(steps, self.temperatures)
+        own["training"] = training_at(
+            steps, self.training, self.temperatures, whole=self.recipe.steps, last_day=self.recipe.last_day
+        )
         return self.model_copy(update=own)
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from engine.training.parts import Scaling
 from engine.types import Samples
 
 _JUDGED = 4
-"""Cut-offs at which a model that takes many is judged, the first and the last of them included."""
+"""Cut-offs at which a model that takes many is judged after every epoch, the first and the last of them included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,13 @@ class Seasons:
 
     @property
     def judged_at(self) -> list[int]:
-        """Cut-offs, in steps, at which a model is judged: spread evenly, the whole season last."""
+        """Cut-offs, in steps, by which an epoch is chosen: spread evenly, the whole season last."""
         return sorted({round(step) for step in np.linspace(self.first, self.recipe.steps, _JUDGED).tolist()})
+
+    @property
+    def tested_at(self) -> range:
+        """Cut-offs, in steps, at which the finished model is calibrated and tested: all that it takes."""
+        return range(self.first, self.recipe.steps + 1)
 
 
 def whole_season(observed: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float32]:

@@ -1,14 +1,14 @@
 """Labelled samples in, a model with its card and its accuracy out.
 
 In order: choose the classes that have enough samples, deal blocks to training, validation and test, take percentiles
-from training alone, give virtual labels where asked for, train, calibrate on validation, score on test. What was left
-out is said in the report.
+from training alone, give virtual labels where asked for, train, calibrate on validation where that helps, score on
+test. What was left out is said in the report.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,17 +20,21 @@ from engine.errors import InputError
 from engine.models.card import Card, Recipe, probabilities, scale
 from engine.models.golden import golden_bytes, golden_rows, with_golden
 from engine.models.package import open_model
-from engine.training.calibrate import fit_temperature
+from engine.training.calibrate import calibrate
 from engine.training.enlarge import enlarged
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent
-from engine.training.parts import Hooks, Progress, Trained, portions
+from engine.training.parts import Hooks, Part, Progress, Trained, portions
 from engine.training.prepare import Prepared, prepare
 from engine.training.report import accuracy_report
 from engine.types import Samples, digest
 
-TRAINING_VERSION = "training-2"
+TRAINING_VERSION = "training-3"
 """Raised whenever the arithmetic of training changes."""
+
+_MOST_BETWEEN = 5_000
+"""Samples of validation, and of test, at a cut-off that no epoch is judged at: a forecast of a long season has thirty
+of them, and a network does some hundred samples a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,8 @@ def fit(
     train = partial(_train, options=options, key=key, start=start, target=unlabelled)
     ready, virtual = enlarged(ready, samples, recipe, options, partial(_right, train, recipe, options, hooks))
     trained = train(ready, progress=progress, hooks=hooks)
-    card, accuracy = _judged(card_of(ready, recipe, trained, options), trained.weights, ready)
+    block = samples.block[ready.rows["validation"]]
+    card, accuracy = _judged(card_of(ready, recipe, trained, options), trained.weights, ready, block)
     notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), **virtual, "left_out": ready.left_out}
     report = {**notes, "split": ready.dealt, **accuracy}
     card = card.model_copy(update={"training": {**card.training, **_provenance(report), "key": key}})
@@ -105,23 +110,41 @@ def fit(
     return Fitted(with_golden(card, golden), trained.weights, golden, report)
 
 
-def _judged(card: Card, weights: bytes, ready: Prepared) -> tuple[Card, dict[str, Any]]:
+def _judged(card: Card, weights: bytes, ready: Prepared, block: NDArray[np.int64]) -> tuple[Card, dict[str, Any]]:
     """The card calibrated on validation, and how good the model then is on test: one that takes several cut-offs at
-    each that is judged, the whole season last."""
+    each of them, so that a map of any day has a temperature and an accuracy of its own; the whole season last.
+
+    block: of the validation samples. Where cut-offs are many, those that no epoch was judged at are looked at on
+    ``_MOST_BETWEEN`` samples of each part.
+    """
     validation, test = ready.parts["validation"], ready.parts["test"]
-    temperatures, found = [], []
-    for (known, _), (x, _) in zip(validation.judged(), test.judged(), strict=True):
-        temperatures.append(fit_temperature(_logits(card, weights, known), validation.y))
+    cut_offs: Sequence[int | None] = [None] if test.seasons is None else test.seasons.tested_at
+    found, temperatures = [], []
+    for steps in cut_offs:
+        known, rows = _known(validation, steps)
+        calibration = calibrate(_logits(card, weights, known), validation.y[rows], block[rows])
+        temperatures.append(calibration.temperature)
+        x, rows = _known(test, steps)
         logits = _logits(card, weights, x)
-        p, raw = (probabilities(logits, t) for t in (temperatures[-1], 1.0))
-        found.append(accuracy_report(p, test.y, ready.entries, raw=raw))
+        p, raw = (probabilities(logits, t) for t in (calibration.temperature, 1.0))
+        at = {} if steps is None else {"steps": steps, "last_day": card.recipe.last_day(steps)}
+        report = accuracy_report(p, test.y[rows], ready.entries, raw=raw)
+        found.append({**at, **report, "calibration": calibration.told()})
     own: dict[str, Any] = {"temperature": temperatures[-1]}
     if test.seasons is None:
         return card.model_copy(update=own), {"accuracy": found[-1]}
-    steps = test.seasons.judged_at
-    own["temperatures"] = tuple(zip(steps, temperatures, strict=True))
-    found = [{"steps": n, "last_day": card.recipe.last_day(n), **row} for n, row in zip(steps, found, strict=True)]
+    own["temperatures"] = tuple(zip(test.seasons.tested_at, temperatures, strict=True))
     return card.model_copy(update=own), {"accuracy": found[-1], "cut_offs": found}
+
+
+def _known(part: Part, steps: int | None) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """What was known of a part's samples after so many steps, None: all; and which samples these are."""
+    rows = np.arange(len(part.y))
+    if steps is None or part.seasons is None:
+        return part.x, rows
+    if steps not in part.seasons.judged_at and len(rows) > _MOST_BETWEEN:
+        rows = np.linspace(0, len(rows) - 1, _MOST_BETWEEN).round().astype(np.intp)
+    return part.seasons.early(steps, rows), rows
 
 
 def _golden(card: Card, weights: bytes, samples: Samples, rows: NDArray[np.intp]) -> bytes:
@@ -193,7 +216,10 @@ def _right(
 
 def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
     """What of the report goes into the card: the split and the headline accuracies."""
-    names = ("steps", "last_day", "samples", "overall_accuracy", "kappa", "macro_f1", "expected_calibration_error")
+    names = (
+        "steps", "last_day", "samples", "overall_accuracy", "kappa", "macro_f1", "expected_calibration_error",
+        "calibration",
+    )  # fmt: skip
 
     def headline(accuracy: Mapping[str, Any]) -> dict[str, Any]:
         return {name: accuracy[name] for name in names if name in accuracy}
@@ -202,6 +228,7 @@ def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
         **{name: report[name] for name in ("parent",) if name in report},
         "split": report["split"],
         "accuracy": headline(report["accuracy"]),
+        "calibration": report["accuracy"]["calibration"],
         **({"cut_offs": [headline(row) for row in report["cut_offs"]]} if "cut_offs" in report else {}),
         "left_out": [row["code"] for row in report["left_out"]],
     }

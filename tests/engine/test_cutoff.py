@@ -145,13 +145,13 @@ def fitted() -> Fitted:
     return train_random(Hooks())
 
 
-def test_a_model_of_many_cut_offs_is_fitted_judged_at_some_and_written(fitted: Fitted, tmp_path: Path) -> None:
+def test_a_model_of_many_cut_offs_is_fitted_judged_at_each_and_written(fitted: Fitted, tmp_path: Path) -> None:
     card, report = fitted.card, fitted.report
     assert (card.from_step, card.mask_channel, card.later_steps, card.recipe.steps) == (5, True, 0, 12)
     assert list(card.takes) == list(range(5, 13)) and card.cut_offs[0] == "02-19" and card.cut_offs[-1] == "04-30"
-    assert [(row["steps"], row["last_day"]) for row in report["cut_offs"]] == [
-        (5, "02-19"), (7, "03-11"), (10, "04-10"), (12, "04-30"),
-    ]  # fmt: skip
+    assert [(row["steps"], row["last_day"]) for row in report["cut_offs"]] == list(
+        zip(card.takes, card.cut_offs, strict=True)
+    )
     kappa = [row["kappa"] for row in report["cut_offs"]]
     assert report["accuracy"] == report["cut_offs"][-1] and kappa[-1] > 0.6 and kappa[-1] > kappa[0]
     write_model(card, fitted.weights, str(tmp_path), DOMAIN, fitted.golden)
@@ -162,15 +162,57 @@ def test_a_model_of_many_cut_offs_is_fitted_judged_at_some_and_written(fitted: F
         load_model(str(tmp_path), steps=4)
 
 
-def test_the_accuracy_at_a_cut_off_is_that_of_the_last_one_tested_that_knows_no_more(fitted: Fitted) -> None:
+def test_temperature_and_accuracy_at_a_cut_off_are_its_own(fitted: Fitted) -> None:
     card = fitted.card
-    for steps, tested in ((5, 5), (6, 5), (7, 7), (9, 7), (11, 10)):
+    rows = {row["steps"]: row for row in fitted.report["cut_offs"]}
+    assert [steps for steps, _ in card.temperatures] == list(card.takes)
+    for steps in range(5, 12):
         at = card.cut(steps)
-        assert (at.recipe.steps, at.later_steps, at.training["accuracy"]["steps"]) == (steps, 12 - steps, tested)
-        assert (tested, at.temperature) in card.temperatures and len({t for _, t in card.temperatures}) == 4
-        assert at.takes == card.takes and at.cut(12).model_copy(update={"training": card.training}) == card
+        assert (at.recipe.steps, at.later_steps) == (steps, 12 - steps) and (steps, at.temperature) in card.temperatures
+        for name in ("steps", "kappa", "overall_accuracy", "samples"):
+            assert at.training["accuracy"][name] == rows[steps][name]
+        assert at.training["calibration"]["temperature"] == at.temperature
+        assert at.takes == card.takes and at.cut(12).training["accuracy"] == card.training["accuracy"]
     x = made_seasons().x[:128, :9]
     assert rows_that_stand_alone(open_model(card.cut(9), fitted.weights), x).shape == (128, 3)
+
+
+@pytest.mark.parametrize("tested", [(5, 7, 10, 12), (5, 12), (7, 10)])
+def test_between_tested_cut_offs_the_temperature_is_interpolated_and_no_figure_is_taken_over(
+    fitted: Fitted, tested: tuple[int, ...]
+) -> None:
+    chosen = [row for row in fitted.card.training["cut_offs"] if row["steps"] in tested]
+    temperatures = tuple((steps, 1.0 + 0.25 * steps) for steps in tested)
+    card = fitted.card.model_copy(
+        update={"training": {**fitted.card.training, "cut_offs": chosen}, "temperatures": temperatures}
+    )
+    for steps in range(5, 12):
+        at, before, after = card.cut(steps), [n for n in tested if n < steps], [n for n in tested if n > steps]
+        accuracy = at.training["accuracy"]
+        if steps in tested:
+            assert accuracy["steps"] == steps and "kappa" in accuracy and at.temperature == dict(temperatures)[steps]
+            continue
+        assert accuracy["last_day"] == card.recipe.last_day(steps) and "kappa" not in accuracy
+        neighbours = [*before[-1:], *after[:1]]
+        assert [row["steps"] for row in accuracy["tested"]] == neighbours
+        known = [dict(temperatures)[n] for n in neighbours]
+        if len(known) == 2:
+            share = (steps - neighbours[0]) / (neighbours[1] - neighbours[0])
+            assert at.temperature == pytest.approx(known[0] ** (1 - share) * known[1] ** share)
+        else:
+            assert at.temperature == pytest.approx(known[0]), "beyond the ends: the end's"
+        told = at.training["calibration"]["temperature_of_steps"]
+        assert told == {str(n): dict(temperatures)[n] for n in neighbours}
+
+
+def test_a_model_tested_on_the_whole_season_alone_lends_its_figure_to_no_cut_off(fitted: Fitted) -> None:
+    accuracy = {"kappa": 0.9, "overall_accuracy": 0.95, "samples": 10}
+    card = fitted.card.model_copy(update={"training": {"accuracy": accuracy}, "temperatures": ()})
+    at = card.cut(8)
+    assert "kappa" not in at.training["accuracy"] and at.temperature == card.temperature
+    assert at.training["accuracy"]["tested"] == [{"steps": 12, "last_day": "04-30", **accuracy}]
+    assert card.cut(12).training["accuracy"] == accuracy
+    assert card.model_copy(update={"training": {}}).cut(8).training["accuracy"] == {}
 
 
 def test_what_was_observed_decides_the_key_and_must_be_there() -> None:
