@@ -12,11 +12,26 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from engine.errors import TileError
+from engine.plausible import (
+    Finding,
+    impossible_covariances,
+    kelvin_fault,
+    mask_fault,
+    power_fault,
+    reflectance_fault,
+)
 from engine.read import Patch
 from engine.types import ASSET_BANDS, SENSOR_BANDS, Axis, Item, Layer, LayerName, Options, Window, digest, sensor_of
 from kernels.composite import max_gcvi_update, mean_finish, mean_update
 from kernels.polarimetry import m_chi
-from kernels.scaling import encode_reflectance, encode_temperature, pixel_qa_valid, qa_pixel_valid, scl_valid
+from kernels.scaling import (
+    decode_reflectance,
+    encode_reflectance,
+    encode_temperature,
+    pixel_qa_valid,
+    qa_pixel_valid,
+    scl_valid,
+)
 from kernels.speckle import refined_lee, refined_lee_c2
 from kernels.stacked import latest_valid, median
 
@@ -127,7 +142,15 @@ def _clear_dates(
             continue  # nothing to see: the bands are not fetched
         planes = [_reflectance(item, band, window, read) for band in SENSOR_BANDS[sensor]]
         if all(plane is not None for plane in planes):
-            yield np.stack([plane for plane in planes if plane is not None]), valid
+            dn = np.stack([plane for plane in planes if plane is not None])
+            _refuse(_unlike_land(dn, valid), f"item {item.id}")
+            yield dn, valid
+
+
+def _unlike_land(dn: NDArray[np.uint16], valid: NDArray[np.bool_]) -> Finding | None:
+    """What a sample of a date's clear pixels, every fourth of every fourth row, shows that they are no reflectance."""
+    some, seen = dn[:, ::4, ::4], valid[::4, ::4]
+    return reflectance_fault(decode_reflectance(np.ascontiguousarray(some[:, seen & (some > 0).all(axis=0)])))
 
 
 def _mean_step(sensor: str, items: Sequence[Item], window: Window, read: Reader, options: CubeOptions) -> Layer:
@@ -174,28 +197,15 @@ def _covariance(
         )
     planes = [_in_units(item, band, patch) for band, patch in found]
     for band, plane in zip(("c11", "c22"), planes[:2], strict=True):
-        _refuse_decibels(plane, item, band)
+        _refuse(power_fault(plane), f"item {item.id}, asset {band}")
     gone = ~np.isfinite(planes).all(axis=0) | ~(planes[0] > 0) | ~(planes[1] > 0)
-    gone |= _no_covariance(item, planes, ~gone)
+    wrong, fault = impossible_covariances(planes, ~gone)
+    _refuse(fault, f"item {item.id}")
+    gone |= wrong
     for plane in planes:
         plane[gone] = np.nan
     filtered = refined_lee_c2(*planes) if despeckle else planes
     return np.stack([patch.on_grid(plane, np.nan) for (_, patch), plane in zip(found, filtered, strict=True)])
-
-
-def _no_covariance(item: Item, planes: Sequence[NDArray[np.float32]], seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """True where |C12|^2 exceeds C11 C22 beyond rounding; TileError where that is so in most pixels seen."""
-    c11, c22, real, imag = (plane.astype(np.float64) for plane in planes)
-    with np.errstate(invalid="ignore"):
-        wrong: NDArray[np.bool_] = seen & (real * real + imag * imag > 1.01 * c11 * c22)
-    if 2 * np.count_nonzero(wrong) > np.count_nonzero(seen):
-        raise TileError(
-            "|C12|^2 is larger than C11 C22 in most pixels, so they are no covariances",
-            expected="C12 = <VV conj(VH)>, real and imaginary part, in the units of C11 and C22",
-            place=f"item {item.id}",
-            remedy="check which asset is which and their scale, or leave the item out",
-        )
-    return wrong
 
 
 def _in_units(item: Item, band: str, patch: Patch) -> NDArray[np.float32]:
@@ -217,7 +227,7 @@ def _physical(
         return np.full(window.shape, np.nan, np.float32)
     values = _in_units(item, band, patch)
     if sensor == "radar":
-        _refuse_decibels(values, item, band)
+        _refuse(power_fault(values), f"item {item.id}, asset {band}")
         values[~((values > 0) & (values < np.inf))] = np.nan  # zero power is the border fill of every provider
     if despeckle:
         values = refined_lee(values)  # in the source's own pixels: resampled speckle is no longer speckle
@@ -225,6 +235,7 @@ def _physical(
     if sensor == "thermal":
         clear = _clear(item, window, read, options)
         placed[~clear if clear is not None else slice(None)] = np.nan
+        _refuse(kelvin_fault(placed), f"item {item.id}, asset {band}")
     return placed
 
 
@@ -250,6 +261,7 @@ def _clear(item: Item, window: Window, read: Reader, options: CubeOptions) -> ND
     patch = read(item, "mask", window)
     if patch is None:
         return None
+    _refuse(mask_fault(item.mask_kind, patch.values[::4, ::4]), f"item {item.id}, asset mask")
     if item.mask_kind == "scl":
         valid = scl_valid(patch.values.astype(np.uint8), options.scl_drop)
     elif item.mask_kind == "qa_pixel":
@@ -259,12 +271,7 @@ def _clear(item: Item, window: Window, read: Reader, options: CubeOptions) -> ND
     return patch.on_grid(valid, False)
 
 
-def _refuse_decibels(values: NDArray[np.float32], item: Item, band: str) -> None:
-    """Raise TileError where most values are negative; counted, since a median takes a fifth of the stage's time."""
-    if 2 * np.count_nonzero(values < 0) > np.count_nonzero(np.isfinite(values)):
-        raise TileError(
-            f"median {float(np.median(values[np.isfinite(values)])):.1f}, so it looks like decibels",
-            expected="backscatter in linear power",
-            place=f"item {item.id}, asset {band}",
-            remedy="use a linear-power product (RTC), or convert it",
-        )
+def _refuse(fault: Finding | None, place: str) -> None:
+    """TileError for what shows that the numbers cannot be what the item says."""
+    if fault is not None:
+        raise TileError(fault.seen, expected=fault.expected, place=place, remedy=fault.remedy)

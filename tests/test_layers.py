@@ -16,7 +16,8 @@ FOLDERS = ("kernels", "engine", "jobs")
 NOUNS = {"types", "errors", "memory"}
 STAGES = {
     "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output",
-    "points", "predict", "rasters", "read", "samples", "signing", "steps", "store", "training", "parcels", "xarrays",
+    "parcels", "plausible", "points", "predict", "rasters", "read", "samples", "signing", "steps", "store", "training",
+    "xarrays",
 }  # fmt: skip
 STORIES = {"judge", "keys", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "survey", "train"}
 DRIVERS = {"executors", "run", "work"}
@@ -26,6 +27,7 @@ SIDEWAYS = {
     ("read", "rasters"): "what a tile opened the next finds open",
     ("read", "signing"): "a link is signed at the moment it is opened",
     ("cube", "read"): "the Patch that a reader gives is placed on the grid after despeckling",
+    ("cube", "plausible"): "what cannot be is refused where it is read",
     ("store", "objects"): "a zarr shard is one object",
     ("ledger", "objects"): "a record, a snapshot and a lease are objects",
     ("catalog", "objects"): "fsspec's filesystems are opened in one place",
