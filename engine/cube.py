@@ -25,9 +25,14 @@ from engine.types import ASSET_BANDS, SENSOR_BANDS, Axis, Item, Layer, LayerName
 from kernels.composite import max_gcvi_update, mean_finish, mean_update
 from kernels.polarimetry import m_chi
 from kernels.scaling import (
+    DEA_FMASK_KEEP,
+    FMASK_KEEP,
+    cloud_probability_valid,
     decode_reflectance,
     encode_reflectance,
     encode_temperature,
+    fmask_valid,
+    hls_fmask_valid,
     pixel_qa_valid,
     qa_pixel_valid,
     scl_valid,
@@ -37,7 +42,7 @@ from kernels.stacked import latest_valid, median
 
 ClearDate = tuple[NDArray[np.uint16], NDArray[np.bool_]]
 
-STAGE_VERSION = "cube-2"
+STAGE_VERSION = "cube-3"
 """Raised whenever this stage's arithmetic changes: it is part of every cube tile's key."""
 
 _HALO_PX = 3  # the refined Lee window is 7 x 7
@@ -56,6 +61,8 @@ class CubeOptions(Options):
     all bands from the latest."""
     scl_drop: tuple[int, ...] = (0, 1, 3, 8, 9, 10, 11)
     """Classes of Sentinel-2's scene classification that are no ground seen clearly."""
+    cloud_probability: Annotated[int, Field(ge=1, le=100)] = 40
+    """Of scenes whose quality layer is a probability of cloud: ground is taken as clear below so many per cent."""
     threads: Annotated[int, Field(ge=1, le=64)] = 8
     """Steps of a tile that a worker reads and composites at a time. Pixels do not depend on it; the farther the scenes,
     the more help (30 ms away: 4 take 2.5 s a tile, 8 1.4 s, 16 0.9 s; each holds the dates it works on in memory)."""
@@ -63,7 +70,7 @@ class CubeOptions(Options):
     @property
     def arithmetic(self) -> list[Any]:
         """Whatever here decides a pixel, beside the items."""
-        return [STAGE_VERSION, self.despeckle, self.composite, list(self.scl_drop)]
+        return [STAGE_VERSION, self.despeckle, self.composite, list(self.scl_drop), self.cloud_probability]
 
 
 class Reader(Protocol):
@@ -262,13 +269,25 @@ def _clear(item: Item, window: Window, read: Reader, options: CubeOptions) -> ND
     if patch is None:
         return None
     _refuse(mask_fault(item.mask_kind, patch.values[::4, ::4]), f"item {item.id}, asset mask")
-    if item.mask_kind == "scl":
-        valid = scl_valid(patch.values.astype(np.uint8), options.scl_drop)
-    elif item.mask_kind == "qa_pixel":
-        valid = qa_pixel_valid(patch.values.astype(np.uint16))
-    else:
-        valid = pixel_qa_valid(patch.values.astype(np.uint16))
-    return patch.on_grid(valid, False)
+    return patch.on_grid(_seen_clearly(item.mask_kind, patch.values, options), False)
+
+
+def _seen_clearly(kind: str, values: NDArray, options: CubeOptions) -> NDArray[np.bool_]:
+    """True where a quality layer of this kind (a word of ``engine.catalog.masks.MASK_KINDS``) sees the ground."""
+    match kind:
+        case "scl":
+            return scl_valid(values.astype(np.uint8), options.scl_drop)
+        case "qa_pixel":
+            return qa_pixel_valid(values.astype(np.uint16))
+        case "pixel_qa":
+            return pixel_qa_valid(values.astype(np.uint16))
+        case "fmask" | "dea_fmask":
+            return fmask_valid(values.astype(np.uint8), FMASK_KEEP if kind == "fmask" else DEA_FMASK_KEEP)
+        case "hls_fmask":
+            return hls_fmask_valid(values.astype(np.uint8))
+        case "cloud_probability":
+            return cloud_probability_valid(values.astype(np.uint8), options.cloud_probability)
+    raise ValueError(f"a mask of kind {kind!r}; expected: a kind that the catalogue recognises")
 
 
 def _refuse(fault: Finding | None, place: str) -> None:

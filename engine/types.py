@@ -196,9 +196,11 @@ class Item:
     """GeoJSON geometry, longitude and latitude."""
     assets: Mapping[str, Asset]
     mask_kind: str | None
-    """How ``mask`` is read: ``scl``, ``qa_pixel`` (Collection 2), ``pixel_qa`` (Collection 1), ``None`` without."""
+    """How ``mask`` is read: a word of ``engine.catalog.masks.MASK_KINDS``; ``None`` without."""
     sign: str | None = None
     """Name or URL of the service that signs this item's links at reading time."""
+    spare: bool = False
+    """Whether a tile may be built without it where one of its files is missing or damaged."""
 
     @property
     def identity(self) -> str:

@@ -19,6 +19,13 @@ SCL_DROP = (0, 1, 3, 8, 9, 10, 11)
 """Sentinel-2 scene classes left out: no data, defective, cloud shadow, cloud (medium, high), cirrus, snow."""
 
 _QA_PIXEL_BITS = 0b111111  # fill, dilated cloud, cirrus, cloud, cloud shadow, snow
+FMASK_KEEP = (0, 1)
+"""Classes of Fmask 4 (Qiu et al. 2019) kept: land, water; not cloud shadow 2, snow 3, cloud 4, fill 255."""
+
+DEA_FMASK_KEEP = (1, 5)
+"""Classes of Digital Earth Australia's oa_fmask kept: clear, water; not no data 0, cloud 2, cloud shadow 3, snow 4."""
+
+_HLS_FMASK_BITS = 0b11111  # cirrus, cloud, beside cloud or shadow, cloud shadow, snow; bit 5 water, 6 and 7 aerosol
 _PIXEL_QA_BITS = 0b111001  # fill, cloud shadow, snow, cloud; bit 1 means clear, bit 2 water
 
 
@@ -58,6 +65,41 @@ def pixel_qa_valid(qa: NDArray[np.uint16], out: NDArray[np.bool_] | None = None)
     """
     check("qa", qa, np.uint16)
     return np.equal(qa & np.uint16(_PIXEL_QA_BITS), 0, out=destination(out, qa.shape, np.bool_))
+
+
+def fmask_valid(
+    fmask: NDArray[np.uint8], keep: Sequence[int] = FMASK_KEEP, out: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """True where Fmask saw clear land or water.
+
+    fmask: (y, x) uint8, classes of Fmask 4, or with ``DEA_FMASK_KEEP`` those of Digital Earth Australia. keep: class
+    codes, 0 to 255, that are valid; all others are not. Returns (y, x) bool. ValueError on another dtype.
+    """
+    return scl_valid(fmask, [code for code in range(256) if code not in keep], out)
+
+
+def hls_fmask_valid(fmask: NDArray[np.uint8], out: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """True where HLS version 2 saw the clear ground: none of the bits 0 to 4 of Fmask is set.
+
+    fmask: (y, x) uint8 (bits cirrus, cloud, beside cloud or shadow, cloud shadow, snow, water, two of aerosol; 255 is
+    fill). Returns (y, x) bool. Source: HLS version 2.0 user guide, table 9. ValueError on another dtype.
+    """
+    check("fmask", fmask, np.uint8)
+    return np.equal(fmask & np.uint8(_HLS_FMASK_BITS), 0, out=destination(out, fmask.shape, np.bool_))
+
+
+def cloud_probability_valid(
+    probability: NDArray[np.uint8], below: int, out: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """True where the probability of cloud is below ``below`` per cent.
+
+    probability: (y, x) uint8, per cent; above 100 is no data. below: 1 to 100. Returns (y, x) bool. Raises ValueError
+    on another dtype or another limit.
+    """
+    check("probability", probability, np.uint8)
+    if not 1 <= below <= 100:
+        raise ValueError(f"below is {below}, expected 1 to 100 per cent")
+    return np.less(probability, np.uint8(below), out=destination(out, probability.shape, np.bool_))
 
 
 def encode_reflectance(

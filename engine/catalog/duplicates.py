@@ -30,7 +30,8 @@ import pystac
 import shapely
 import shapely.geometry
 
-from engine.catalog.product import baseline, platform, product_name
+from engine.catalog.product import baseline, level, product_name, stated
+from engine.catalog.satellite import platform
 
 COVERED = 0.9
 """Share of an older item's footprint that newer ones must cover: footprints of one piece differ by some per cent."""
@@ -121,8 +122,7 @@ def _acquisition(item: pystac.Item) -> tuple[str, ...] | None:
     p, name = item.properties, S2_NAME.match(product_name(item))
     taken = re.search(r"\d{8}T\d{6}", str(p.get("s2:datatake_id", "")))
     moment = taken[0] if taken else name["taken"] if name else item.datetime.isoformat() if item.datetime else ""
-    level = re.search(r"L(1C|2A)", f"{product_name(item)} {item.id}")
-    parts = (level[0] if level else "", platform(item), moment, _mgrs_tile(item) or (name["tile"] if name else ""))
+    parts = (str(level(item) or ""), platform(item), moment, _mgrs_tile(item) or (name["tile"] if name else ""))
     return parts if moment and parts[3] else None
 
 
@@ -144,7 +144,8 @@ def _mgrs_tile(item: pystac.Item) -> str:
 def _landsat_scene(item: pystac.Item) -> tuple[str, str] | None:
     """(scene without its ground station version, level): LC80330322023281, L2SP."""
     scene = item.properties.get("landsat:scene_id")
-    return ("landsat", f"{str(scene)[:16]} {item.properties.get('landsat:correction', '')}") if scene else None
+    correction = stated(item, "landsat:correction", "landsat:processing_level")
+    return ("landsat", f"{str(scene)[:16]} {str(correction or '').upper()}") if scene else None
 
 
 def _radar_product(item: pystac.Item) -> tuple[str, str] | None:

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 import pystac
 
 from engine.catalog.naming import Naming
-from engine.catalog.product import band_field, baseline, platform
+from engine.catalog.product import band_field, baseline, family, unit_word
+from engine.catalog.satellite import KNOWN, platform
 from engine.errors import InputError
 
 S2_OFFSET = -0.1
 """BOA_ADD_OFFSET -1000 over the quantification value 10000, in products from baseline 04.00."""
 S2_OFFSET_SINCE = 4.0
 REFUSED_UNITS = {
-    "radar": (("db", "decibel"), "linear power", "choose a product in linear power, such as sentinel-1-rtc"),
-    "c2": (("db", "decibel"), "linear power", "choose covariances in linear power"),
-    "thermal": (("celsius", "degc", "°c", "degree celsius"), "kelvin", "choose a product in kelvin"),
+    "radar": (("decibel", "amplitude"), "linear power", "choose a product in linear power, such as sentinel-1-rtc"),
+    "c2": (("decibel", "amplitude"), "linear power", "choose covariances in linear power"),
+    "thermal": (("celsius", "fahrenheit"), "kelvin", "choose a product in kelvin"),
     "optical": (("watt", "radiance"), "surface reflectance", "choose a Level-2 (surface reflectance) collection"),
 }
+"""Sensor -> words as ``unit_word`` gives them, what is wanted, and the way there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def decide_encoding(item: pystac.Item, sensor: str, band: str, asset: pystac.Ass
         nodata = naming.nodata
     scale = _number(band_field(asset, "scale"), "scale", place)
     offset = _number(band_field(asset, "offset"), "offset", place)
-    if platform(item).startswith("sentinel-2") and sensor == "optical":
+    if platform(item).startswith("sentinel-2") and sensor == "optical" and not family(item):
         offset, why = sentinel2_offset(item, offset, place)
         return Encoding(scale or 1e-4, offset, nodata, why)
     if scale is not None:
@@ -60,10 +62,10 @@ def decide_encoding(item: pystac.Item, sensor: str, band: str, asset: pystac.Ass
         return Encoding(1.0, 0.0, nodata, f"unit {unit}" if unit else "no unit stated: taken as linear power")
     if naming is None:
         raise InputError(
-            "no scale stated, and the product is not one we know",
-            expected="raster:bands with scale and offset",
+            f"no scale stated, and {platform(item) or 'no platform stated'!r} is none whose products are known",
+            expected=f"raster:bands with scale and offset, or a platform that is known: {KNOWN}",
             place=place,
-            remedy="add it to the item",
+            remedy="add one of them to the item",
         )
     return Encoding(naming.scale, naming.offset, nodata, f"nothing stated: {naming.product} as documented")
 
@@ -107,7 +109,7 @@ def sentinel2_offset(item: pystac.Item, stated: float | None, place: str) -> tup
 
 def _check_unit(unit: str, sensor: str, place: str) -> None:
     refused, expected, remedy = REFUSED_UNITS[sensor]
-    found = unit.strip().lower()
+    found = unit_word(unit)
     if found in refused or (sensor == "optical" and any(word in found for word in refused)):
         raise InputError(f"unit {unit!r}", expected=expected, place=place, remedy=remedy)
 

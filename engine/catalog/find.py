@@ -10,11 +10,13 @@ from datetime import datetime
 import pystac
 from shapely.geometry.base import BaseGeometry
 
+from engine.catalog.choice import NeverHad
 from engine.catalog.duplicates import deduplicate
 from engine.catalog.identity import identify
-from engine.catalog.product import crs_code
+from engine.catalog.product import baselines, crs_code
 from engine.catalog.query import Funnel, search_counted
 from engine.catalog.resolution import resolve_explained
+from engine.catalog.satellite import Satellite, satellite
 from engine.catalog.source import SourceOptions
 from engine.errors import InputError
 from engine.types import Item
@@ -36,7 +38,8 @@ def find_items(source: SourceOptions, sensor: str, area: BaseGeometry, start: da
     """Search, drop duplicates and clouds, resolve, identify.
 
     area: polygon in EPSG:4326; ``start <= datetime < end``, UTC. An item that cannot be used does not stop the others:
-    it is named in ``problems``. InputError where nothing is left, with the count after each filter.
+    it is named in ``problems``, unless its product is made without what is asked: then it is counted in the audit.
+    InputError where nothing is left, with the count after each filter.
     """
     matches = search_counted(source, sensor, area, start, end)
     wanted = [item for item in matches.items if item.id not in source.exclude]
@@ -46,19 +49,21 @@ def find_items(source: SourceOptions, sensor: str, area: BaseGeometry, start: da
     clear, audit = _clear(unique, source.max_cloud)
     if source.max_cloud is not None:
         funnel = funnel.then(f"with at most {source.max_cloud:g} % cloud", len(clear))
-    resolved, reasons, unusable = _resolve_all(clear, source, sensor)
+    resolved, reasons, unusable, bare = _resolve_all(clear, source, sensor)
     items, lost = identify(resolved)
     problems = (*matches.problems, *unusable, *lost)
     if not items:
         where = f"bbox {[round(v, 4) for v in area.bounds]}, {start:%Y-%m-%d} to before {end:%Y-%m-%d}"
-        raise _nothing(source, sensor, where, funnel.then("usable", 0), problems)
+        raise _nothing(source, sensor, where, funnel.then("usable", 0), (*problems, *map(str, bare)))
     usable = {item.id for item in items}
     explained = [pair for pair in zip(resolved, reasons, strict=True) if pair[0].id in usable]
     audit = [
         f"{sensor}: {source.collection} of {source.catalog}: {funnel.then('usable', len(items))}",
         *_encodings(source.collection, explained),
+        *_without(sensor, bare),
         *_duplicates(dropped),
         *audit,
+        *_satellites([item for item in clear if item.id in usable]),
         *_crs([item for item in clear if item.id in usable]),
     ]
     return Found(items, problems, tuple(audit))
@@ -77,20 +82,24 @@ def _clear(items: Sequence[pystac.Item], max_cloud: float | None) -> tuple[list[
 
 def _resolve_all(
     items: Sequence[pystac.Item], source: SourceOptions, sensor: str
-) -> tuple[list[Item], list[str], list[str]]:
-    """(resolved, why each is encoded so, problems)."""
+) -> tuple[list[Item], list[str], list[str], list[NeverHad]]:
+    """(resolved, why each is read so, problems, items whose product is made without what is asked)."""
     resolved: list[Item] = []
     reasons: list[str] = []
     problems: list[str] = []
+    bare: list[NeverHad] = []
     for item in items:
         try:
             pinned, reason = resolve_explained(item, source, sensor)
+        except NeverHad as error:
+            bare.append(error)
+            continue
         except InputError as error:
             problems.append(str(error))
             continue
         resolved.append(pinned)
         reasons.append(reason)
-    return resolved, reasons, problems
+    return resolved, reasons, problems, bare
 
 
 def _encodings(collection: str, explained: Iterable[tuple[Item, str]]) -> list[str]:
@@ -101,6 +110,34 @@ def _encodings(collection: str, explained: Iterable[tuple[Item, str]]) -> list[s
         f"{len(dates)} {collection} items {min(dates):%Y-%m-%d}..{max(dates):%Y-%m-%d}: {reason}"
         for reason, dates in sorted(groups.items(), key=lambda group: min(group[1]))
     ]
+
+
+def _without(sensor: str, bare: Sequence[NeverHad]) -> list[str]:
+    """One line for all items whose products never had what is asked: no damage, nothing to mend."""
+    if not bare:
+        return []
+    named = "; ".join(f"{error.place}: {error.value}" for error in bare[:EXAMPLES])
+    more = f"; and {len(bare) - EXAMPLES} more" if len(bare) > EXAMPLES else ""
+    return [f"{len(bare)} items were not used for {sensor}, since their products are made without it: {named}{more}"]
+
+
+def _satellites(items: Sequence[pystac.Item]) -> list[str]:
+    """Which satellites the scenes are of and by what each was recognised; where items contradict themselves in this or
+    in their baseline."""
+    groups: dict[tuple[str, str], list[Satellite]] = defaultdict(list)
+    for found in map(satellite, items):
+        groups[found.name or "of a satellite that nothing tells", found.by.split()[0]].append(found)
+    told = [f"{len(group)} {name} (by {by})" for (name, by), group in sorted(groups.items())]
+    sisters = [f"{one.by}: {one.name}, against {', '.join(by for _, by in one.against)}"
+               for group in groups.values() for one in group if one.against]  # fmt: skip
+    told_twice = [list(by.values()) for by in map(baselines, items) if len(by) > 1]
+    versions = [f"{by[0]}, against {', '.join(by[1:])}; the first is taken" for by in told_twice]
+    doubts = [
+        f"{len(cases)} items contradict themselves about their {what}, such as {cases[0]}"
+        for what, cases in (("satellite", sisters), ("processing baseline", versions))
+        if cases
+    ]
+    return [f"scenes by satellite: {', '.join(told)}", *doubts] if told else []
 
 
 def _duplicates(dropped: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What an item says of its product, under the several names that catalogues give to one fact."""
+"""What an item says of its product, under the several names and spellings that catalogues give to one fact."""
 
 from __future__ import annotations
 
@@ -7,33 +7,144 @@ from typing import Any
 
 import pystac
 
-SATELLITES = {"S1": "sentinel-1", "S2": "sentinel-2", "LC": "landsat-", "LE": "landsat-", "LT": "landsat-"}
+_NO_BASELINE = 99
+"""N9999 is what Sen2Cor writes where a user ran it: no baseline of ESA's."""
+_UNITS = {
+    "decibel": ("db", "decibel", "decibels", "decibeles", "decibel (db)", "10*log10"),
+    "celsius": ("c", "°c", "degc", "deg c", "celsius", "degree celsius", "degrees celsius", "degree c", "degrees c",
+                "celcius", "degrees celcius", "centigrade", "deg celsius", "degree_celsius"),
+    "fahrenheit": ("f", "°f", "degf", "fahrenheit", "degrees fahrenheit", "degree fahrenheit"),
+    "kelvin": ("k", "kelvin", "kelvins", "degrees kelvin", "degree kelvin", "deg k", "°k"),
+    "linear power": ("linear power", "power", "linear", "linear scale", "intensity", "natural", "gamma0", "sigma0",
+                     "linear_power", "gamma naught", "sigma naught", "m2/m2", "m^2/m^2", "m²/m²"),
+    "amplitude": ("amplitude", "linear amplitude", "digital number", "dn"),
+}  # fmt: skip
+_ONE = ("1", "unitless", "dimensionless", "none", "n/a", "-", "")
+_POLARISATIONS = {"SV": "VV", "SH": "HH", "DV": "VV VH", "DH": "HH HV"}
+"""Sentinel-1's own words for what it sends and receives."""
 
 
-def platform(item: pystac.Item) -> str:
-    """Satellite in lower case with hyphens, such as ``sentinel-2a``, ``landsat-8``; read off the id where the item
-    does not say; empty where neither tells."""
-    text = str(item.properties.get("platform") or item.properties.get("constellation") or "")
-    if not text:
-        text = next((name for start, name in SATELLITES.items() if item.id.startswith(start)), "")
-        text = f"landsat-{int(item.id[2:4])}" if text == "landsat-" and item.id[2:4].isdigit() else text
-    return re.sub(r"[ _]", "-", text.lower())
+def stated(item: pystac.Item, *names: str) -> Any:
+    """The first of these properties that the item states; None where it states none."""
+    return next((item.properties[name] for name in names if item.properties.get(name) not in (None, "")), None)
 
 
 def product_name(item: pystac.Item) -> str:
     """ESA's product name as far as the item gives it, else its id."""
+    return product_names(item)[0]
+
+
+def product_names(item: pystac.Item) -> tuple[str, ...]:
+    """All names that the item gives its product, the producer's own first, its id last."""
     p = item.properties
-    return str(p.get("s2:product_uri") or p.get("sentinel:product_id") or item.id)
+    several = p.get("sentinel:product_ids")
+    found = (
+        p.get("s2:product_uri"), p.get("sentinel:product_id"), p.get("s1:product_identifier"),
+        several[0] if isinstance(several, list) and several else None,
+        p.get("landsat:product_id"), p.get("landsat:scene_id"), item.id,
+    )  # fmt: skip
+    return tuple(dict.fromkeys(str(name) for name in found if name))
+
+
+def collection_words(item: pystac.Item) -> str:
+    """The collection's id (and Open Data Cube's product) in lower case with hyphens."""
+    text = f"{item.collection_id or ''} {item.properties.get('odc:product') or ''}"
+    return re.sub(r"[ _]+", "-", text.strip().lower())
+
+
+def family(item: pystac.Item) -> str:
+    """``hls`` for NASA's Harmonized Landsat Sentinel-2, ``dea`` for Digital Earth Australia's analysis-ready data: they
+    have their own atmospheric correction and masks, and no offset; empty for others."""
+    words = collection_words(item)
+    if item.id.startswith("HLS.") or re.search(r"(?:^|-)hls", words):
+        return "hls"
+    return "dea" if re.search(r"(?:^|-)ga-(?:s2|ls)", words) or "nbart_red" in item.assets else ""
 
 
 def baseline(item: pystac.Item) -> str | None:
-    """Sentinel-2 processing baseline such as ``05.09``, stated or from the product name (``_N0509_``)."""
-    p = item.properties
-    stated = p.get("s2:processing_baseline") or p.get("sentinel:processing_baseline") or p.get("processing:version")
-    if stated:
-        return str(stated)
-    found = re.search(r"_N(\d{2})(\d{2})(?:_|$)", product_name(item))
-    return f"{found[1]}.{found[2]}" if found else None
+    """Sentinel-2 processing baseline such as ``05.09``: as stated, in any spelling, else from the product's name
+    (``_N0509_``), its datatake or its datastrip; None where nothing tells."""
+    found = baselines(item)
+    return next(iter(found), None)
+
+
+def baselines(item: pystac.Item) -> dict[str, str]:
+    """Every baseline that the item tells, with what tells it, the best witness first."""
+    told: dict[str, str] = {}
+    for name in ("s2:processing_baseline", "sentinel:processing_baseline", "processing:baseline", "processing:version"):
+        value = item.properties.get(name)
+        number = spelled_baseline(value, strict=name == "processing:version")
+        if number:
+            told.setdefault(number, f"{name} {value}")
+    for text in (*product_names(item), *(str(stated(item, k) or "") for k in ("s2:datatake_id", "s2:datastrip_id"))):
+        found = re.search(r"_(N\d{2}\.?\d{2})(?:_|\.|$)", text)
+        number = spelled_baseline(found[1]) if found else None
+        if number:
+            told.setdefault(number, f"the name {text}")
+    return told
+
+
+def spelled_baseline(value: object, strict: bool = False) -> str | None:
+    """``05.09`` for ``5.09``, ``N0509``, ``V05.09``; ``05.10`` for the number 5.1; None for what is none.
+
+    A minor number that the catalogue has lost stays as it is written: ``02.xx``. ``strict``: two digits, a point, two
+    digits, nothing else.
+    """
+    text = str(value if value is not None else "").strip()
+    if strict:
+        return text if re.fullmatch(r"0[0-9]\.\d\d", text) else None
+    found = re.fullmatch(r"[NnVv]?(\d{1,2})[._](\d{1,2}|[xX]{1,2})", text) or re.fullmatch(
+        r"[NnVv]?(\d{1,2})(\d{2})", text
+    )
+    if not found:
+        whole = re.fullmatch(r"[NnVv]?(\d{1,2})", text)
+        return f"{int(whole[1]):02d}.00" if whole and int(whole[1]) < _NO_BASELINE else None
+    minor = found[2] if not found[2].isdigit() else found[2].ljust(2, "0")
+    return None if int(found[1]) == _NO_BASELINE else f"{int(found[1]):02d}.{minor.lower()}"
+
+
+def level(item: pystac.Item) -> int | None:
+    """Processing level, 1 or 2, of an optical or thermal product; None where nothing tells.
+
+    Asked in this order: the product's type, Landsat's correction, the product's name, ``processing:level``.
+    """
+    kinds = ("s2:product_type", "sentinel:product_type", "product:type", "landsat:correction",
+             "landsat:processing_level")  # fmt: skip
+    texts = [str(stated(item, kind) or "") for kind in kinds]
+    texts += [found[0] for name in product_names(item) if (found := re.search(r"MSIL[12][AC]|_L[12][A-Z]{2}_", name))]
+    for text in (*texts, str(stated(item, "processing:level") or "")):
+        bare = re.sub(r"[^A-Z0-9]", "", text.upper())
+        if found := re.match(r"(?:S2)?(?:MSI)?(?:LEVEL|L)?([12])(?!\d)", bare):
+            return int(found[1])
+    return None
+
+
+def radar_type(item: pystac.Item) -> str:
+    """``SLC``, ``GRD``, ``RTC`` or the word itself in upper case; GRD by the product's name where nothing is stated."""
+    text = str(stated(item, "sar:product_type", "product:type") or "").upper()
+    if not text and "RTC" not in item.id.upper():
+        text = "GRD" if "_GRD" in product_name(item).upper() else ""
+    return next((word for word in ("RTC", "SLC", "GRD") if word in text), text)
+
+
+def polarisations(item: pystac.Item) -> frozenset[str] | None:
+    """What the radar received, such as {VV, VH}, stated in any spelling or from the product's name; None: not told."""
+    told = stated(item, "sar:polarizations", "sar:polarisations", "polarisationChannels", "s1:polarization")
+    text = " ".join(map(str, told)) if isinstance(told, list | tuple) else str(told or "")
+    names = " ".join(product_names(item))
+    short = re.search(r"(?:^|[\s_])(?:1S)?([SD][VH])(?:[\s_]|$)", text.upper()) or re.search(r"_1S([SD][VH])_", names)
+    found = re.findall(r"(?<![A-Z])(VV|VH|HH|HV)(?![A-Z])", text.upper()) or re.findall(r"VV|VH|HH|HV", text.upper())
+    found = found or (_POLARISATIONS[short[1]].split() if short else [])
+    return frozenset(found) or None
+
+
+def unit_word(text: str) -> str:
+    """``decibel``, ``celsius``, ``fahrenheit``, ``kelvin``, ``linear power``, ``amplitude`` for any spelling of it;
+    empty for 1 and other words of no unit; the text in lower case where it is none of these."""
+    bare = re.sub(r"[\s_]+", " ", text.strip().lower()).strip("[]() ")
+    if bare in _ONE:
+        return ""
+    return next((word for word, spellings in _UNITS.items() if bare in spellings), bare)
 
 
 def band_field(asset: pystac.Asset, name: str) -> Any:

@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 import pystac
 import shapely
 
+from engine.catalog.choice import choose_assets, no_line
 from engine.catalog.encoding import Encoding, decide_encoding
 from engine.catalog.links import Trust, check_link, without_query
-from engine.catalog.naming import MASK_KINDS, NAMINGS, Naming
-from engine.catalog.product import crs_code, platform, product_name
+from engine.catalog.masks import recognise_mask
+from engine.catalog.naming import NAMINGS
+from engine.catalog.product import crs_code, family, level, radar_type
+from engine.catalog.satellite import platform, satellite
 from engine.catalog.source import SourceOptions
 from engine.errors import InputError
-from engine.types import ASSET_BANDS, Asset, Item, digest
+from engine.types import Asset, Item, digest
 from kernels.bandpass import scaling_to_oli
-
-_BAND_8A = {"nir": "nir08", "B08": "B8A"}
-"""Sentinel-2's near infrared, broad -> narrow, as catalogues name them."""
 
 _PLACED = {
     "radar": ("backscatter", "use an RTC (terrain corrected) collection, such as sentinel-1-rtc"),
@@ -46,17 +46,18 @@ def resolve(item: pystac.Item, source: SourceOptions, sensor: str) -> Item:
 
 def resolve_explained(item: pystac.Item, source: SourceOptions, sensor: str) -> tuple[Item, str]:
     """``resolve``, with the encodings decided and why, in words, for the input audit."""
+    _check_satellite(item)
     _check_level(item, sensor)
     if sensor == "c2":
         _check_phase(item, source)
-    naming, keys = _choose_assets(item, source, sensor)
+    naming, keys = choose_assets(item, source, sensor)
     trust = Trust(source.catalog, source.allow_hosts)
     document = _document_digest(item)
     assets, encodings = {}, {}
     for band, key in keys.items():
         asset = item.assets[key]
         check_link(asset.href, trust, place=f"item {item.id}, asset {key}")
-        ours = key == naming.bands.get(band) or platform(item).startswith(naming.platforms)
+        ours = platform(item).startswith(naming.platforms)
         encoding = Encoding(1.0, 0.0, None, "")
         if band != "mask":
             encoding = decide_encoding(item, sensor, band, asset, naming if ours else None)
@@ -69,6 +70,12 @@ def resolve_explained(item: pystac.Item, source: SourceOptions, sensor: str) -> 
             offset=encoding.offset,
             nodata=encoding.nodata,
         )
+    kind, why = (None, "")
+    if "mask" in keys:
+        kind, why = recognise_mask(item, sensor, keys["mask"], source.mask)
+        why = f"; mask {keys['mask']} is {kind}, {why}"
+    elif sensor in ("optical", "thermal"):
+        why = "; without a mask" + (", as asked: clouds are taken for land" if source.mask == "none" else "")
     pinned = Item(
         id=item.id,
         collection=item.collection_id or source.collection,
@@ -76,82 +83,56 @@ def resolve_explained(item: pystac.Item, source: SourceOptions, sensor: str) -> 
         datetime=_moment(item),
         footprint=_footprint(item),
         assets=assets,
-        mask_kind=_mask_kind(naming, keys.get("mask")),
+        mask_kind=kind,
         sign=source.sign,
+        spare=source.damaged == "leave_out",
     )
-    return pinned, _words(encodings)
-
-
-def _choose_assets(item: pystac.Item, source: SourceOptions, sensor: str) -> tuple[Naming, dict[str, str]]:
-    """The naming that misses fewest assets, and our band name -> asset key, ``mask`` last."""
-    best: tuple[list[str], Naming, dict[str, str]] | None = None
-    satellite, overrides = platform(item), source.assets or {}
-    for naming in NAMINGS[sensor]:
-        if satellite.startswith("landsat") and not satellite.startswith(naming.platforms):
-            continue  # SR_B2 is blue on Landsat 8 and green on Landsat 7: the key alone does not tell
-        keys = {band: overrides.get(band, naming.bands[band]) for band in ASSET_BANDS[sensor]}
-        if source.bandpass and "nir" not in overrides:
-            keys["nir"] = _BAND_8A.get(keys["nir"], keys["nir"])  # the line is that of the narrow near infrared
-        if source.bandpass and keys["nir"] in _BAND_8A and satellite.startswith("sentinel-2"):
-            raise _no_line(item, f"its nir is {keys['nir']}, band 8, for which no line is published")
-        mask = overrides.get("mask", naming.mask)
-        keys.update({"mask": mask} if mask else {})
-        missing = [f"{band} ({key})" for band, key in keys.items() if key not in item.assets]
-        if best is None or len(missing) < len(best[0]):
-            best = missing, naming, keys
-    assert best is not None
-    missing, naming, keys = best
-    if source.bandpass and any(name.startswith("nir ") for name in missing):
-        raise _no_line(item, f"the item has no {keys['nir']}, the near infrared whose line is published")
-    if missing:
-        raise InputError(
-            f"no asset for {', '.join(missing)}",
-            expected=f"the assets of {naming.product}; the item has {', '.join(sorted(item.assets)[:20])}",
-            place=f"item {item.id}",
-            remedy=f"name them in inputs.{sensor}.assets, as in {{{missing[0].split()[0]}: THEIR_KEY}}",
-        )
-    return naming, keys
+    return pinned, _words(encodings) + why
 
 
 def _as_oli(item: pystac.Item, band: str, encoding: Encoding) -> Encoding:
     """The encoding that takes DN straight to what OLI would have seen; InputError where no line is published."""
+    if family(item) == "hls":
+        return encoding  # NASA has taken both onto OLI's lines
     try:
         line = scaling_to_oli(platform(item), "nir08" if band == "nir" else band, encoding.scale, encoding.offset)
     except ValueError as error:
-        raise _no_line(item, str(error)) from None
+        raise no_line(item, str(error)) from None
     return replace(encoding, scale=line[0], offset=line[1], why=f"{encoding.why}, then as OLI sees it")
 
 
-def _no_line(item: pystac.Item, why: str) -> InputError:
-    return InputError(
-        f"bandpass: oli, but {why}",
-        expected="a platform and bands whose band-pass lines are published",
-        place=f"item {item.id}",
-        remedy="leave inputs.optical.bandpass out, or the item (exclude)",
-    )
+def _check_satellite(item: pystac.Item) -> None:
+    """Refuse an item that names two kinds of satellite: which band and which encoding it has hangs on that."""
+    found = satellite(item)
+    for name, by in found.quarrels[:1]:
+        raise InputError(
+            f"{found.by} says {found.name}, but {by} says {name}",
+            expected="one satellite",
+            place=f"item {item.id}",
+            remedy="mend the item's metadata, or leave it out (exclude)",
+        )
 
 
 def _check_level(item: pystac.Item, sensor: str) -> None:
     """Refuse products that may carry the right asset names but not the right pixels."""
-    p, satellite, place = item.properties, platform(item), f"item {item.id}"
-    level_1 = str(p.get("landsat:correction", "")).startswith("L1") if satellite.startswith("landsat") else False
-    if level_1 or (satellite.startswith("sentinel-2") and "MSIL1C" in product_name(item)):
+    p, place = item.properties, f"item {item.id}"
+    if sensor in ("optical", "thermal") and level(item) == 1:
         raise InputError(
             "a Level-1 product, top of atmosphere",
             expected="Level-2: surface reflectance or surface temperature",
             place=place,
             remedy="use a Level-2 collection, such as sentinel-2-l2a or landsat-c2-l2",
         )
-    if sensor not in ("radar", "c2") or p.get("sar:product_type") not in ("GRD", "SLC"):
+    if sensor not in ("radar", "c2") or radar_type(item) not in ("GRD", "SLC"):
         return
     fields = [p, *(asset.extra_fields for asset in item.assets.values())]
     codes = {crs_code(item, asset) for asset in item.assets.values()}
     # Raw GRD items often state EPSG:4326 with a transform made from their bounding box: it is none of the pixels'.
     placed = any(f.get("proj:transform") for f in fields) and bool(codes - {None, "EPSG:4326"})
-    if p["sar:product_type"] == "SLC" or not placed:
+    if radar_type(item) == "SLC" or not placed:
         wanted, remedy = _PLACED[sensor]
         raise InputError(
-            f"{p['sar:product_type']} in radar geometry (placed by ground control points only)",
+            f"{radar_type(item)} in radar geometry (placed by ground control points only)",
             expected=f"terrain-corrected {wanted} with a projected CRS and a geotransform",
             place=place,
             remedy=remedy,
@@ -160,7 +141,7 @@ def _check_level(item: pystac.Item, sensor: str) -> None:
 
 def _check_phase(item: pystac.Item, source: SourceOptions) -> None:
     """Refuse backscatter where covariances are asked for, also under other names."""
-    kind = item.properties.get("sar:product_type")
+    kind = radar_type(item)
     backscatter = {key for naming in NAMINGS["radar"] for key in naming.bands.values()}
     named = set((source.assets or {}).values())
     covariance = any(set(naming.bands.values()) <= set(item.assets) for naming in NAMINGS["c2"])
@@ -173,12 +154,6 @@ def _check_phase(item: pystac.Item, source: SourceOptions) -> None:
         place=f"item {item.id}",
         remedy="multilook SLC to C2 first, or use these items under inputs.radar",
     )
-
-
-def _mask_kind(naming: Naming, key: str | None) -> str | None:
-    if key is None:
-        return None
-    return key.lower() if key.lower() in MASK_KINDS else naming.mask_kind
 
 
 def _identity(asset: pystac.Asset, key: str, document: str) -> str:

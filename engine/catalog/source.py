@@ -11,6 +11,7 @@ from engine.catalog.links import is_loopback, scheme_of
 from engine.types import ASSET_BANDS, Options
 
 PLANETARY_COMPUTER = "planetary-computer"
+MaskWord = Literal["scl", "qa_pixel", "pixel_qa", "fmask", "hls_fmask", "dea_fmask", "cloud_probability", "none"]
 ASSET_NAMES = (*(band for bands in ASSET_BANDS.values() for band in bands), "mask")
 
 
@@ -32,6 +33,12 @@ class SourceOptions(Options):
     assets: dict[str, str] | None = None
     max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None
     exclude: tuple[str, ...] = ()
+    mask: MaskWord | None = None
+    """How the numbers of the quality layer (the asset under mask) are to be read, where the items do not tell; with
+    none, scenes are taken without their quality layer, clouds and all."""
+    damaged: Literal["refuse", "leave_out"] = "refuse"
+    """What becomes of a tile in which a scene's file is missing or damaged: it is set aside until the scene is mended
+    (refuse), or it is built without that scene, and this is told (leave_out)."""
     bandpass: Literal["oli"] | None = None
     sign: str | None = None
     allow_hosts: tuple[str, ...] | None = None

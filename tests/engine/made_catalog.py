@@ -38,6 +38,16 @@ def item(name: str, start: str = "", **properties: Any) -> pystac.Item:
     return pystac.Item.from_dict(document, migrate=False)
 
 
+def of_satellite(scene: pystac.Item, short: str, platform: str) -> pystac.Item:
+    """The item as if another satellite had taken it: ``short`` (S2B, LE07) begins its names."""
+    for key in ("s2:product_uri", "landsat:scene_id"):
+        if key in scene.properties:
+            scene.properties[key] = short + scene.properties[key].removeprefix(scene.properties[key][: len(short)])
+    scene.id = short + scene.id[len(short) :]
+    scene.properties["platform"] = platform
+    return scene
+
+
 def earth_search(**options: Any) -> SourceOptions:
     return SourceOptions(catalog="https://earth-search.example/v1", collection="sentinel-2-l2a", **options)
 

@@ -10,7 +10,7 @@ from engine.catalog.resolution import resolve_explained
 from engine.errors import InputError
 from engine.plan import Inputs
 from kernels.bandpass import TO_OLI
-from tests.engine.made_catalog import HERE, earth_search, item
+from tests.engine.made_catalog import HERE, earth_search, item, of_satellite
 
 
 def test_it_is_for_optical_sources_only() -> None:
@@ -24,7 +24,7 @@ def test_it_is_for_optical_sources_only() -> None:
 
 @HERE
 def test_sentinel_2_gets_the_line_of_its_satellite_and_the_narrow_near_infrared() -> None:
-    scene = item("sentinel-2-l2a", platform="sentinel-2b")
+    scene = of_satellite(item("sentinel-2-l2a"), "S2B", "Sentinel-2B")
     plain, (seen, told) = (
         resolve(scene, earth_search(), "optical"),
         resolve_explained(scene, earth_search(bandpass="oli"), "optical"),
@@ -57,10 +57,11 @@ def test_landsat_8_is_the_reference_and_stays_as_it_is() -> None:
 
 
 @HERE
-@pytest.mark.parametrize("satellite", ["sentinel-2", "sentinel-2c"])
-def test_a_satellite_without_a_published_line_is_refused_with_the_remedy(satellite: str) -> None:
+@pytest.mark.parametrize(("short", "satellite"), [("S2_", "sentinel-2"), ("S2C", "sentinel-2c")])
+def test_a_satellite_without_a_published_line_is_refused_with_the_remedy(short: str, satellite: str) -> None:
+    scene = of_satellite(item("sentinel-2-l2a"), short, satellite)
     with pytest.raises(InputError, match=rf"bandpass: oli, but sensor '{satellite}'.*no published line.*exclude"):
-        resolve(item("sentinel-2-l2a", platform=satellite), earth_search(bandpass="oli"), "optical")
+        resolve(scene, earth_search(bandpass="oli"), "optical")
 
 
 @HERE

@@ -155,6 +155,26 @@ def test_a_step_without_a_scene_is_no_data_in_every_layer() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "clear", "cloudy"),
+    [
+        ("scl", (4, 5, 6, 7), (0, 3, 8, 9, 10, 11)),
+        ("fmask", (0, 1), (2, 3, 4, 255)),
+        ("dea_fmask", (1, 5), (0, 2, 3, 4, 255)),
+        ("hls_fmask", (0, 32, 64, 128, 224), (2, 4, 8, 16, 66, 255)),
+        ("cloud_probability", (0, 1, 39), (40, 90, 100, 255)),
+    ],
+)
+def test_each_kind_of_mask_keeps_what_is_clear_by_its_own_numbers(
+    tmp_path: Path, kind: str, clear: tuple[int, ...], cloudy: tuple[int, ...]
+) -> None:
+    mask = np.random.default_rng(5).choice(np.array([*clear, *cloudy], np.uint8), (36, 36))
+    bands = {band: np.full((36, 36), 3000, np.uint16) for band in OPTICAL_BANDS}
+    item = write_scene(tmp_path, "optical", bands | {"mask": mask}, mask_kind=kind, scale=1e-4)
+    layer = build("optical", [item])
+    np.testing.assert_array_equal(layer.count[0], np.isin(mask, clear)[:36, :30])
+
+
 def test_the_classes_to_drop_are_the_persons_choice(tmp_path: Path) -> None:
     item = write_scene(
         tmp_path, "optical", draw(3) | {"mask": np.full((18, 18), 7, np.uint8)}, mask_kind="scl", scale=1e-4

@@ -75,6 +75,23 @@ def test_landsat_bits_drop_the_pixels_they_name():
     assert scaling.pixel_qa_valid(np.array([322], np.uint16)).all()
 
 
+def test_fmask_keeps_clear_land_and_water_alone():
+    fmask = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert np.array_equal(scaling.fmask_valid(fmask), np.isin(fmask, [0, 1]))
+    assert np.array_equal(scaling.fmask_valid(fmask, scaling.DEA_FMASK_KEEP), np.isin(fmask, [1, 5]))
+    bits = (fmask[..., None] >> np.arange(5)) & 1
+    assert np.array_equal(scaling.hls_fmask_valid(fmask), ~bits.any(-1))
+    assert scaling.hls_fmask_valid(np.array([0, 32, 64, 224], np.uint8)).all()  # land, water, aerosol levels
+    assert not scaling.hls_fmask_valid(np.array([1, 2, 4, 8, 16, 255], np.uint8)).any()
+
+
+def test_a_probability_of_cloud_is_clear_below_its_limit_and_no_data_above_100():
+    percent = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for below in (1, 40, 100):
+        want = np.array([[int(value) < below for value in row] for row in percent])
+        assert np.array_equal(scaling.cloud_probability_valid(percent, below), want)
+
+
 def test_views_that_are_not_contiguous_give_the_same_as_copies():
     dn = np.random.default_rng(1).integers(0, 12000, (9, 14), dtype=np.uint16)
     view = dn[::2, ::-3]
@@ -90,6 +107,9 @@ def test_a_given_out_is_filled_and_one_that_does_not_fit_is_refused():
         (np.bool_, lambda **out: scaling.scl_valid((dn % 12).astype(np.uint8), **out)),
         (np.bool_, lambda **out: scaling.qa_pixel_valid(dn, **out)),
         (np.bool_, lambda **out: scaling.pixel_qa_valid(dn, **out)),
+        (np.bool_, lambda **out: scaling.fmask_valid((dn % 6).astype(np.uint8), **out)),
+        (np.bool_, lambda **out: scaling.hls_fmask_valid((dn % 256).astype(np.uint8), **out)),
+        (np.bool_, lambda **out: scaling.cloud_probability_valid((dn % 101).astype(np.uint8), 40, **out)),
         (np.uint16, lambda **out: scaling.encode_reflectance(dn, 0.0001, 0.0, 0.0, **out)),
         (np.uint16, lambda **out: scaling.encode_temperature(kelvin, **out)),
         (np.float32, lambda **out: scaling.decode_reflectance(dn, **out)),
@@ -115,6 +135,10 @@ def test_empty_and_single_pixels_pass():
         lambda: scaling.scl_valid(np.zeros((2, 2), np.uint8), drop=(256,)),
         lambda: scaling.qa_pixel_valid(np.zeros((2, 2), np.uint8)),
         lambda: scaling.pixel_qa_valid(np.zeros((2, 2), np.int32)),
+        lambda: scaling.fmask_valid(np.zeros((2, 2), np.uint16)),
+        lambda: scaling.hls_fmask_valid(np.zeros((2, 2), np.uint16)),
+        lambda: scaling.cloud_probability_valid(np.zeros((2, 2), np.float32), 40),
+        lambda: scaling.cloud_probability_valid(np.zeros((2, 2), np.uint8), 0),
         lambda: scaling.encode_reflectance(np.zeros((2, 2), np.float64), 1.0, 0.0, None),
         lambda: scaling.encode_reflectance(np.zeros((2, 2), np.uint16), np.nan, 0.0, None),
         lambda: scaling.encode_reflectance(np.zeros((2, 2), np.uint16), 0.0, 0.0, None),
