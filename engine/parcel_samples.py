@@ -23,7 +23,7 @@ from engine.models.card import Recipe, Sampled
 from engine.objects import Objects
 from engine.parcel_tile import Under, cube_under, series_of
 from engine.parcels import Owners, faults, points_within, reached
-from engine.samples import LabelOptions, draw, is_raster, labelled_polygons
+from engine.samples import Coding, LabelOptions, draw, is_raster, labelled_polygons
 from engine.seasons import Season
 from engine.store import decode_window
 from engine.training import TrainOptions
@@ -36,12 +36,12 @@ _SAMPLED: Mapping[str, Sampled] = {"median": "parcel median", "mean": "parcel me
 class LabelledParcels:
     """Labelled polygons that can be samples, n of them.
 
-    shapes: (n,) in the grid's CRS. y: (n,) int32 codes. block: (n,) int64, row, col: (n,) int32, of the representative
+    shapes: (n,) in the grid's CRS. y: (n,) int64 codes. block: (n,) int64, row, col: (n,) int32, of the representative
     point. owner: (n,) int64, index of the tile, ascending. left_out: reason -> how many near the area cannot be used.
     """
 
     shapes: NDArray[Any]
-    y: NDArray[np.int32]
+    y: NDArray[np.int64]
     block: NDArray[np.int64]
     row: NDArray[np.int32]
     col: NDArray[np.int32]
@@ -88,10 +88,11 @@ def sampled(labels: LabelOptions) -> Sampled:
 
 
 def labelled_parcels(
-    labels: LabelOptions, grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile], block_m: float
-) -> LabelledParcels:
+    labels: LabelOptions, grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile], block_m: float,
+    coding: Coding | None = None,
+) -> LabelledParcels:  # fmt: skip
     """The labelled polygons whose representative point lies in the area; InputError as ``labelled_polygons``."""
-    frame, left_out = labelled_polygons(labels, grid, block_m)
+    frame, left_out = labelled_polygons(labels, grid, block_m, coding)
     shapes = shapely.force_2d(frame.geometry.to_numpy())
     wrong, here = faults(shapes, grid.bounds(Window(0, grid.height, 0, grid.width)), grid.resolution)
     here = here[wrong[here] == ""]
@@ -100,7 +101,7 @@ def labelled_parcels(
     kept, owner = here[order], owner[order]
     row, col, _, _ = points_within(grid, shapes[kept])
     return LabelledParcels(
-        shapes[kept], frame["code"].to_numpy(np.int32)[kept], frame["block"].to_numpy(np.int64)[kept],
+        shapes[kept], frame["code"].to_numpy(np.int64)[kept], frame["block"].to_numpy(np.int64)[kept],
         row.astype(np.int32), col.astype(np.int32), owner, left_out + Counter(wrong[wrong != ""].tolist()),
     )  # fmt: skip
 

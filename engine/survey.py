@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.ground import Ground
-from engine.objects import absolute
 from engine.parcel_samples import labelled_parcels
 from engine.plan import Plan
-from engine.samples import LabelOptions, Labels, read_legend
+from engine.samples import Coding, LabelOptions, Labels, coding_of
 from engine.training import TrainOptions
 from engine.training.blocks import refuse_few_blocks, tally
 from engine.training.classes import choose_classes
 
-_Portion = tuple[NDArray[np.int32], NDArray[np.int64]]
+_Portion = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Codes (n,), 0 = none, and blocks (n,)."""
 _Found = Mapping[int, Counter[int]]
 """Code -> how many samples lie in each block."""
@@ -30,8 +29,9 @@ def survey(labels: LabelOptions, options: TrainOptions, plan: Plan) -> list[str]
     Labels are read tile by tile until there are classes and blocks enough, so that good ones take little time. Raises
     InputError where there are too few in the area, whatever the cube holds, and for a file that cannot be used.
     """
-    portions, unusable, of_polygons = _opened(labels, options, plan)
-    names = read_legend(absolute(labels.legend), np.zeros(0, np.int32)).names if labels.legend else None
+    coding = coding_of(labels)
+    portions, unusable, of_polygons = _opened(labels, options, plan, coding)
+    names = coding.legend.names if coding.legend else None
     found: defaultdict[int, Counter[int]] = defaultdict(Counter)
     wrong: InputError | None = InputError(
         f"not one labelled {labels.per} in the area",
@@ -46,19 +46,19 @@ def survey(labels: LabelOptions, options: TrainOptions, plan: Plan) -> list[str]
         if found:
             wrong = _wrong(found, names, options)
         if wrong is None:
-            return [*_unusable(unusable), *_unnamed(found.keys() | of_polygons, names)]
+            return [*coding.notes, *_unusable(unusable), *_unnamed(found.keys() | of_polygons, names, coding)]
     assert wrong is not None
     raise wrong
 
 
 def _opened(
-    labels: LabelOptions, options: TrainOptions, plan: Plan
+    labels: LabelOptions, options: TrainOptions, plan: Plan, coding: Coding
 ) -> tuple[Iterable[_Portion], Mapping[str, int], Set[int]]:
     """The labels, a portion at a time; reason -> how many polygons cannot be used; codes of polygons read at once."""
     if labels.per == "parcel":
-        parcels = labelled_parcels(labels, plan.grid, plan.area, plan.tiles, options.block_m)
+        parcels = labelled_parcels(labels, plan.grid, plan.area, plan.tiles, options.block_m, coding)
         return [(parcels.y, parcels.block)], parcels.left_out, set()
-    held = Labels(labels, plan.grid, options.block_m)
+    held = Labels(labels, plan.grid, options.block_m, coding)
     return _by_tile(held, plan), held.left_out, held.codes()
 
 
@@ -87,8 +87,8 @@ def _unusable(reasons: Mapping[str, int]) -> list[str]:
     return [f"labels: {sum(reasons.values())} polygons cannot be used and are left out: {told}"] if told else []
 
 
-def _unnamed(codes: Set[int], names: Mapping[int, str] | None) -> list[str]:
+def _unnamed(codes: Set[int], names: Mapping[int, str] | None, coding: Coding) -> list[str]:
     """A sentence on codes that the legend does not name; of a raster, on those of the tiles that were read."""
     lacking = sorted(codes - names.keys()) if names else []
-    told = ", ".join(map(str, lacking[:10])) + (", ..." if len(lacking) > 10 else "")
+    told = ", ".join(coding.told(code) for code in lacking[:10]) + (", ..." if len(lacking) > 10 else "")
     return [f"labels: codes {told} are not in the legend and are left out"] if lacking else []

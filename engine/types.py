@@ -264,17 +264,18 @@ class Samples:
     """Labelled pixels for training.
 
     x: (n, t, f) float32 as in FeatureBlock; (n, t, f, s, s): the squares around pixels, for models that look at
-    neighbours. y: (n,) int32 codes of the legend. block: (n,) int64, the spatial block a sample lies in; blocks, never
-    pixels, are dealt to training, validation and test. row, col: (n,) int32 pixel of the season's own grid. near, with
-    squares or a border: (n, m) int64, blocks of labelled pixels that each touches, 0 = none. later, for forecasts:
-    (n, p, f) float32, the steps after those of x, NaN after a band's last observation. observed, for cut-offs drawn at
-    random: (n, t, b) float32 of ``engine.features.unfilled``. origin: (n,) ORIGIN; None: one season, nothing is held.
-    parcel, for parcels: (n,) int64, number among the labelled; row, col, block are of its inner point. For virtual
-    labels unlabelled pixels stand among them: y is 0, block that of their place, near the blocks of all pixels touched.
+    neighbours. y: (n,) int64 codes of the legend, below 0 for names that it lacks. block: (n,) int64, the spatial block
+    a sample lies in; blocks, never pixels, are dealt to training, validation and test. row, col: (n,) int32 pixel of
+    the season's own grid. near, with squares or a border: (n, m) int64, blocks of labelled pixels that each touches,
+    0 = none. later, for forecasts: (n, p, f) float32, the steps after those of x, NaN after a band's last observation.
+    observed, for cut-offs drawn at random: (n, t, b) float32 of ``engine.features.unfilled``. origin: (n,) ORIGIN;
+    None: one season, nothing is held. parcel, for parcels: (n,) int64, number among the labelled; row, col, block are
+    of its inner point. For virtual labels unlabelled pixels stand among them: y is 0, block that of their place, near
+    the blocks of all pixels touched.
     """
 
     x: NDArray[np.float32]
-    y: NDArray[np.int32]
+    y: NDArray[np.int64]
     block: NDArray[np.int64]
     row: NDArray[np.int32]
     col: NDArray[np.int32]

@@ -18,7 +18,7 @@ from engine.models import Card, Domain, load_model, model_digest, read_card
 from engine.objects import Objects, absolute
 from engine.plan import Plan
 from engine.points import Estimate, Strata, draw, estimate, read_points, write_points
-from engine.samples import LabelOptions, is_raster
+from engine.samples import LabelOptions, Legend, is_raster
 from engine.store import layout_of
 from engine.train import TrainRequest, outline
 from engine.training import TrainOptions
@@ -172,7 +172,16 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
         domain=Domain(geometry=outline(done.plan), start=season.starts[0], end=season.ends[-1]),
         mask=spec.mask,
         seasons=other_seasons(options, layout, card.recipe),
+        known=_known(card),
     )
+
+
+def _known(card: Card) -> Legend:
+    """The model's classes as a legend: names in labels mean its codes."""
+    names = {entry.code: entry.name for entry in card.classes}
+    texts = {name: code for code, name in names.items() if list(names.values()).count(name) == 1}
+    colours = {entry.code: entry.colour for entry in card.classes}
+    return Legend(names, colours, texts, numbered=bool(card.training.get("codes_numbered")))
 
 
 def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int, against: str | None) -> dict[str, Any]:

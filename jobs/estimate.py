@@ -12,6 +12,7 @@ import numpy as np
 from engine.ledger import Ledger
 from engine.models import Recipe
 from engine.models.card import Family
+from engine.objects import absolute
 from engine.plan import Plan
 from engine.samples import read_legend
 from engine.types import ASSET_BANDS
@@ -125,7 +126,7 @@ def _stage_seconds(spec: Spec, todo: Plan, plan: Plan, rates: Rates, family: Fam
     if spec.labels is not None:
         options = spec.train_options()
         legend = spec.labels.legend
-        classes = len(read_legend(legend, np.zeros(0, np.int32)).names) if legend else _USUAL_CLASSES
+        classes = len(read_legend(absolute(legend)).names) if legend else _USUAL_CLASSES
         seasons = len(spec.labels.seasons) + bool(spec.labels.uri)
         most = min(0.6 * plan.grid.width * plan.grid.height * seasons, classes * options.per_class)
         most *= 2 if options.adversarial else 1  # as many series of the other domain

@@ -119,8 +119,8 @@ def _report(
     pixels, of_this_turn = _pixels(records), _pixels([r for r in records if r.epoch == epoch])
     mapped_now = sum(count for index, count in of_this_turn.items() if index != str(NODATA)) * pixel_km2
     area = {
-        entry.name: {"code": entry.code, "km2": round(pixels.get(str(i), 0) * pixel_km2, 6)}
-        for i, entry in enumerate(card.classes)
+        title: {"code": entry.code, "km2": round(pixels.get(str(i), 0) * pixel_km2, 6)}
+        for i, (entry, title) in enumerate(zip(card.classes, card.titles, strict=True))
     }
     mapped = sum(row["km2"] for row in area.values())
     quarantined = {r.tile: r.body.get("reason", "") for r in records if r.state == "quarantined"}

@@ -80,18 +80,11 @@ def polygon_box(uri: str, column: str, grid: Grid) -> Box | None:
         near = difflib.get_close_matches(column, [name for name, whole in names.items() if whole], 1)
         raise InputError(
             f"has no column {column!r}; it has {', '.join(names)}",
-            expected="a column of whole-number codes",
+            expected="a column of codes or of names",
             remedy=f"labels.column: {near[0] if near else 'one of these'}",
         )
     if crs is None:
         raise InputError("the polygons say no CRS", expected="a CRS in the file", remedy="ogr2ogr -a_srs EPSG:...")
-    wrong = codes[pd.to_numeric(codes, errors="coerce").isna()]
-    if len(wrong):
-        raise InputError(
-            f"column {column!r} holds {wrong.iloc[0]!r}",
-            expected="a whole-number code for every polygon",
-            remedy="name a column of codes under labels.column",
-        )
     return transform_bounds(crs, grid.crs, *box) if box is not None else None
 
 

@@ -4,11 +4,8 @@ cubes of other seasons. Only headers are opened, but for the survey."""
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-
-import numpy as np
 
 from engine.errors import InputError, SpecError
 from engine.objects import absolute
@@ -79,17 +76,11 @@ def _label_ground(key: str, labels: LabelOptions, grid: Grid) -> Box:
 
 def _check_legend(uri: str) -> None:
     """InputError for a legend that would fail only once the cube is built and the model trained."""
-    try:
-        legend = read_legend(absolute(uri), np.zeros(0, np.int32))
-    except ValueError as error:
-        raise InputError(str(error), expected="whole numbers in column code", remedy="number the classes") from error
+    legend = read_legend(absolute(uri))
     if len(legend.names) < 2:
         raise InputError(
             f"names {len(legend.names)} classes", expected="two or more with a code other than 0", remedy="add classes"
         )
-    for code, colour in legend.colours.items():
-        if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
-            raise InputError(f"colour {colour!r} of code {code}", expected="#rrggbb", remedy="write it so")
 
 
 def _check_blocks(spec: Spec, grounds: Sequence[Box], resolution: float) -> None:

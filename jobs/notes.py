@@ -16,7 +16,8 @@ def said_of_training(report: Mapping[str, Any]) -> Iterator[str]:
     confidence is not to be trusted."""
     rows = sorted((row for row in report["left_out"] if row["samples"]), key=lambda row: -row["samples"])
     for row in rows[:_MOST_TOLD]:
-        name = f"{row['name']} (code {row['code']})" if row["name"] else f"code {row['code']}"
+        numbered = f"{row['name']} (code {row['code']})" if row["code"] >= 0 else row["name"]  # text without a code
+        name = numbered if row["name"] else f"code {row['code']}"
         yield f"left out: {name}, {row['samples']} samples: {row['reason']}"
     if len(rows) > _MOST_TOLD:
         yield f"left out: {len(rows) - _MOST_TOLD} codes more, see left_out in training.json"

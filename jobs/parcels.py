@@ -83,7 +83,7 @@ def parcel_report(register: Register | None, records: Sequence[Record], card: Ca
     """Parcels, area and share for review per crop over all written tiles; and what was left out, with its reason."""
     if register is None:
         return None
-    names = {str(entry.code): entry.name for entry in card.classes}
+    names = {str(entry.code): title for entry, title in zip(card.classes, card.titles, strict=True)}
     crops: dict[str, list[float]] = {}
     sources: dict[str, int] = {}
     for table in [record.body["parcels"] for record in records if "parcels" in record.body]:

@@ -12,10 +12,11 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
-from engine.ground import read_named, read_raster
+from engine.ground import read_named
 from engine.models import Card
 from engine.output import NODATA, Product
 from engine.plan import Plan
+from engine.samples import read_codes
 from engine.types import Grid, Tile, Window
 
 _MOST_PX = 600
@@ -90,8 +91,7 @@ def truth_index(uri: str, grid: Grid, card: Card) -> NDArray[np.uint8]:
 
 
 def _truth(uri: str, grid: Grid, card: Card, factor: int) -> NDArray[np.uint8]:
-    patch = read_raster(uri, grid, Window(0, grid.height, 0, grid.width))
-    codes = patch.on_grid(patch.values.astype(np.int32), 0) if patch else np.zeros((grid.height, grid.width), np.int32)
+    codes = read_codes(uri, grid, Window(0, grid.height, 0, grid.width))
     index = np.full(codes.shape, NODATA, np.uint8)
     for position, entry in enumerate(card.classes):
         index[codes == entry.code] = position

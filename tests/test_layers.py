@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("kernels", "engine", "jobs")
 
-NOUNS = {"types", "errors", "memory"}
+NOUNS = {"colours", "errors", "memory", "types"}
 STAGES = {
     "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output",
     "parcels", "plausible", "points", "predict", "rasters", "read", "samples", "signing", "steps", "store", "training",

@@ -6,6 +6,7 @@ The blocks are dealt again as the training dealt them, and what comes out must b
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class Judges:
     y: NDArray[np.int64]
     held_out: bool
     """Whether they are the test blocks of the model's own training; else all that labels give."""
-    left_out: tuple[dict[str, int], ...]
+    left_out: tuple[dict[str, Any], ...]
     """Codes that the model does not know, with their numbers of pixels."""
 
 
@@ -43,7 +44,10 @@ def judges(request: TrainRequest, card: Card, *, foreign: bool) -> Judges:
     order = np.argsort(codes)
     known = np.isin(samples.y, codes)
     unknown, counts = np.unique(samples.y[~known], return_counts=True)
-    left_out = tuple({"code": int(c), "samples": int(n)} for c, n in zip(unknown, counts, strict=True))
+    left_out = tuple(
+        {"code": int(c), "name": request.coding.name_of(int(c)), "samples": int(n)}
+        for c, n in zip(unknown, counts, strict=True)
+    )
     if not known.any():
         raise InputError(
             f"codes {unknown.tolist()[:10]}, none of which the model knows",

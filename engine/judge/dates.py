@@ -134,7 +134,7 @@ def _of_parcels(request: TrainRequest, samples: Samples) -> Iterator[tuple[NDArr
     """Which parcels a tile owns, and their input, tile by tile."""
     assert samples.parcel is not None
     own = request.own
-    parcels = labelled_parcels(own.labels, own.grid, own.area, own.tiles, request.options.block_m)
+    parcels = labelled_parcels(own.labels, own.grid, own.area, own.tiles, request.options.block_m, request.coding)
     ground = own.ground(request.mask)
     owner = parcels.owner[samples.parcel]
     for index in np.unique(owner):

@@ -197,5 +197,5 @@ def _notes(matrices: NDArray[np.int64], names: Sequence[str], by: Judges) -> Ite
         if found := [name for name, count in zip(names, in_blocks.tolist(), strict=True) if count in blocks]:
             yield f"{said}: {', '.join(found)}."
     if by.left_out:
-        told = ", ".join(f"{row['code']} ({row['samples']} samples)" for row in by.left_out)
+        told = ", ".join(f"{row['name'] or row['code']} ({row['samples']} samples)" for row in by.left_out)
         yield f"Left out, since the model does not know these codes: {told}."

@@ -91,7 +91,7 @@ class Recipe(Options):
 class ClassEntry(Options):
     """One crop of the map; its position in ``Card.classes`` is its class index."""
 
-    code: int
+    code: Annotated[int, Field(ge=0, le=2**63 - 1)]
     """Code in the labels' legend."""
     name: Annotated[str, Field(min_length=1)]
     colour: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
@@ -150,6 +150,14 @@ class Card(Options):
     """Provenance as JSON: split by blocks, counts, accuracy, key of data and options."""
     licence: Annotated[str, Field(min_length=1)] = "other"
     """SPDX identifier, or ``other``."""
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """The classes' names; where several share one, with the code that tells them apart."""
+        names = [entry.name for entry in self.classes]
+        return tuple(
+            entry.name if names.count(entry.name) == 1 else f"{entry.name} ({entry.code})" for entry in self.classes
+        )
 
     @property
     def patch(self) -> int:

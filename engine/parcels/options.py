@@ -8,7 +8,7 @@ from pydantic import Field
 
 from engine.types import Options
 
-PARCELS_VERSION = "parcels-1"
+PARCELS_VERSION = "parcels-2"
 """Raised whenever a parcel's row changes for the same register, cube and model: it is part of the tile's key."""
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyproj
@@ -53,7 +54,7 @@ def parcel_file(
     columns: dict[str, Any] = {
         "id": ids,
         "crop": _named(winner, [entry.name for entry in classes], pa.string()),
-        "code": _named(winner, [entry.code for entry in classes], pa.int32()),
+        "code": _named(winner, [entry.code for entry in classes], pa.int64()),
         "confidence": confidence,
     }
     for rank in range(1, _TOLD):
@@ -78,10 +79,11 @@ def parcel_file(
 
 def tally(data: bytes) -> dict[str, Any]:
     """What the tile's record keeps: per crop code [parcels, m2, for review], and how many by their pixels' source."""
-    table = pq.read_table(io.BytesIO(data), columns=["code", "area_m2", "review", "pixels_from"]).to_pandas()
+    read = pq.read_table(io.BytesIO(data), columns=["code", "area_m2", "review", "pixels_from"])
+    table = read.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     by_code = {}
     for code, rows in table.groupby("code", dropna=False):
-        name = "none" if np.isnan(code) else str(int(code))
+        name = "none" if pd.isna(code) else str(code)
         by_code[name] = [len(rows), round(rows["area_m2"].sum(), 2), int(rows["review"].sum())]
     return {"by_code": by_code, "from": {name: int((table["pixels_from"] == name).sum()) for name in SOURCES}}
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Any
 
-import fsspec
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -18,34 +16,31 @@ from rasterio.features import rasterize
 
 from engine.errors import InputError
 from engine.ground import read_raster
-from engine.objects import absolute, file_digest
-from engine.samples.options import LabelOptions
+from engine.objects import file_digest
+from engine.samples.codes import raster_codes
+from engine.samples.coding import Coding, coding_of, is_text
+from engine.samples.options import LabelOptions, is_raster
 from engine.samples.polygons import read_polygons
-from engine.types import Grid, Samples, Window
+from engine.types import Grid, Window
 
 MOST_PER_TILE = 20_000
-RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
-
-
-@dataclass(frozen=True)
-class Legend:
-    """Names and, where given, colours of the codes."""
-
-    names: Mapping[int, str]
-    colours: Mapping[int, str]
 
 
 class Labels:
     """Labels of a whole area; asks for one window at a time."""
 
-    def __init__(self, options: LabelOptions, grid: Grid, block_m: float) -> None:
+    def __init__(self, options: LabelOptions, grid: Grid, block_m: float, coding: Coding | None = None) -> None:
+        """``coding``: of the labels of all seasons; None: there are no others."""
         assert options.uri is not None, "a season without labels is not read"
         self.options, self.uri, self.grid, self.block_m = options, options.uri, grid, block_m
         self._parcels: gpd.GeoDataFrame | None = None
         self.left_out: Counter[str] = Counter()
         """Reason -> how many rows of a file of polygons label no pixel."""
-        if not is_raster(self.uri):
-            frame, left_out = labelled_polygons(options, grid, block_m)
+        self.coding = coding or coding_of(options)
+        if is_raster(self.uri):
+            self.coding.refuse_numbers("the labels are a raster of numbers", self.uri)
+        else:
+            frame, left_out = labelled_polygons(options, grid, block_m, self.coding)
             whole = frame.is_valid
             self._parcels = frame[whole]
             self.left_out = left_out + Counter({"their edges cross": int((~whole).sum())})
@@ -54,20 +49,15 @@ class Labels:
         """What changes when the labels do."""
         return [self.options.model_dump(mode="json"), self.block_m, file_digest(self.uri)]
 
-    def read(self, window: Window) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Codes (y, x) int32, 0 = not labelled, and the block (y, x) int64 of each pixel.
+    def read(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Codes (y, x) int64, 0 = not labelled, and the block (y, x) int64 of each pixel.
 
         A polygon's pixels (by centre) all lie in the block of its representative point, so no parcel is torn; pixels
         without label in that of their own place.
         """
         if self._parcels is not None:
             return self._of_parcels(window)
-        patch = read_raster(self.uri, self.grid, window)
-        codes = np.zeros(window.shape, np.int32)
-        if patch is not None:
-            codes = patch.on_grid(_whole(patch.values, self.uri), 0)
-        codes[np.isin(codes, self.options.ignore)] = 0
-        return codes, self._places(window)
+        return read_codes(self.uri, self.grid, window, self.options.ignore), self._places(window)
 
     def codes(self) -> set[int]:
         """All codes of polygons, wherever they lie; of a raster none, which is read tile by tile."""
@@ -80,35 +70,29 @@ class Labels:
         y = self.grid.top - (np.arange(window.y0, window.y1) + 0.5) * r
         return _block(x[None, :], y[:, None], self.block_m)
 
-    def _of_parcels(self, window: Window) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _of_parcels(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         assert self._parcels is not None
         left, bottom, right, top = self.grid.bounds(window)
         near = self._parcels.cx[left:right, bottom:top]
         if near.empty:
-            return np.zeros(window.shape, np.int32), self._places(window)
+            return np.zeros(window.shape, np.int64), self._places(window)
         which = rasterize(
             zip(near.geometry, range(1, len(near) + 1), strict=True),
             out_shape=window.shape,
             transform=rasterio.Affine(*self.grid.transform(window)),
             dtype="int32",
         )
-        codes = np.concatenate([[0], near["code"].to_numpy(np.int32)])[which]
+        codes = np.concatenate([[0], near["code"].to_numpy(np.int64)])[which]
         block = np.concatenate([[0], near["block"].to_numpy(np.int64)])[which]
         return codes, np.where(which == 0, self._places(window), block)
 
 
-def _whole(values: NDArray, uri: str) -> NDArray[np.int32]:
-    """A raster's codes, NaN as 0; InputError for other values that are no whole numbers."""
-    if values.dtype.kind != "f":
-        return values.astype(np.int32)
-    codes = np.where(np.isnan(values), 0, values)
-    wrong = codes[~np.isfinite(codes) | (codes % 1 != 0)]
-    if len(wrong):
-        raise InputError(
-            f"a pixel holds {wrong[0]:g}", expected="whole numbers as codes, NaN for none", place=uri,
-            remedy="write a raster of whole numbers",
-        )  # fmt: skip
-    return codes.astype(np.int32)
+def read_codes(uri: str, grid: Grid, window: Window, ignore: Collection[int | str] = (0,)) -> NDArray[np.int64]:
+    """A label raster's codes (y, x) int64 on the window's pixels, 0 = not labelled; InputError for what is no code."""
+    patch = read_raster(uri, grid, window)
+    if patch is None:
+        return np.zeros(window.shape, np.int64)
+    return patch.on_grid(raster_codes(patch.values, ignore, uri), 0)
 
 
 def draw(
@@ -122,49 +106,26 @@ def draw(
     return rows, cols
 
 
-def read_legend(uri: str | None, codes: NDArray[np.int32]) -> Legend:
-    """Names and colours by code; without a legend every code present is named after itself."""
-    if uri is None:
-        return Legend({int(c): f"class {c}" for c in np.unique(codes) if c}, {})
-    try:
-        with fsspec.open(uri, "rb") as file:
-            table = pd.read_csv(file)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"cannot be read: {error}", expected="a CSV of code,name", place=uri) from error
-    missing = {"code", "name"} - set(table.columns)
-    if missing:
-        raise InputError(
-            f"columns {list(table.columns)}", expected="code and name", place=uri, remedy=f"add {sorted(missing)}"
-        )
-    if "kind" in table.columns:
-        table = table[table["kind"] == "CT"]
-    codes_column = _integers(table["code"], "code", uri)
-    table, codes_column = table[codes_column != 0], codes_column[codes_column != 0]
-    if codes_column.duplicated().any():
-        twice = int(codes_column[codes_column.duplicated()].iloc[0])
-        raise InputError(f"code {twice} stands there twice", expected="one row per code", place=uri)
-    names = dict(zip(codes_column, table["name"].astype(str), strict=True))
-    given = table["colour"] if "colour" in table.columns else pd.Series(dtype=str)
-    colours = {code: str(c) for code, c in zip(codes_column, given, strict=False) if isinstance(c, str)}
-    return Legend(names, colours)
+def labelled_polygons(
+    options: LabelOptions, grid: Grid, block_m: float, coding: Coding | None = None
+) -> tuple[gpd.GeoDataFrame, Counter[str]]:
+    """Labelled polygons in the grid's CRS with their code (int64) and the block of their representative point; and
+    reason -> how many rows hold no polygon.
 
-
-def is_raster(uri: str) -> bool:
-    """Whether labels at this uri are a raster of codes; else they are polygons."""
-    return uri.lower().endswith(RASTER_SUFFIXES)
-
-
-def labelled_polygons(options: LabelOptions, grid: Grid, block_m: float) -> tuple[gpd.GeoDataFrame, Counter[str]]:
-    """Labelled polygons in the grid's CRS with their code and the block of their representative point; and reason ->
-    how many rows hold no polygon.
-
-    InputError: cannot be read, no such column, no CRS, no integer codes, or different codes for one place.
+    coding: of the labels of all seasons; None: there are no others. InputError: cannot be read, no such column, no
+    CRS, neither codes nor names, or different codes for one place.
     """
     assert options.uri is not None, "a season without labels is not read"
-    uri = options.uri
-    frame, left_out = read_polygons(uri, options.column, "labels.column", "integer codes")
-    codes = _integers(frame[options.column], options.column, uri)
-    frame, codes = frame[~codes.isin(options.ignore)].to_crs(grid.crs), codes[~codes.isin(options.ignore)]
+    uri, coding = options.uri, coding or coding_of(options)
+    frame, left_out = read_polygons(uri, options.column, "labels.column", "codes or names of crops")
+    values = frame[options.column]
+    if nameless := int((values.astype(str).str.strip() == "").sum()):
+        left_out = left_out + Counter({f"no {options.column}": nameless})
+    if not is_text(values):
+        ignored = values.isin([one for one in options.ignore if isinstance(one, int)])
+        frame, values = frame[~ignored], values[~ignored]
+    codes = pd.Series(coding.codes(values, options.column, uri), index=frame.index)
+    frame, codes = frame[codes != 0].to_crs(grid.crs), codes[codes != 0]
     _refuse_overlaps(frame, codes, grid, uri)
     points = frame.geometry.representative_point()
     block = _block(points.x.to_numpy(), points.y.to_numpy(), block_m)
@@ -195,21 +156,6 @@ def _refuse_overlaps(frame: gpd.GeoDataFrame, codes: pd.Series, grid: Grid, uri:
         )
 
 
-def _integers(values: pd.Series, column: str, place: str) -> pd.Series:
-    numbers = pd.to_numeric(values, errors="coerce")
-    wrong = values[numbers.isna() | (numbers % 1 != 0)]
-    if len(wrong):
-        raise InputError(
-            f"{column} holds {wrong.tolist()[0]!r}", expected="integer codes", place=place, remedy="number the classes"
-        )
-    return numbers.astype(int)
-
-
 def _block(x: NDArray[np.floating], y: NDArray[np.floating], side_m: float) -> NDArray[np.int64]:
     """Number of the block a point lies in; blocks are anchored at the CRS's origin, so they outlive the area."""
     return (np.floor(y / side_m).astype(np.int64) << 32) + np.floor(x / side_m).astype(np.int64)
-
-
-def legend_of(options: LabelOptions, samples: Samples) -> Legend:
-    """The legend of the codes that were sampled."""
-    return read_legend(options.legend and absolute(options.legend), samples.y)

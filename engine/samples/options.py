@@ -8,10 +8,17 @@ from pydantic import Field, field_validator, model_validator
 
 from engine.types import Options
 
+RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
+
 Held = Literal["any", "validation", "test"]
 """What a season is for: ``any``, its blocks are dealt as usual; else it is that part, as a whole."""
 HELD: tuple[Held, ...] = ("any", "validation", "test")
 """Their places are the numbers that ORIGIN holds."""
+
+
+def is_raster(uri: str) -> bool:
+    """Whether labels at this uri are a raster of codes; else they are polygons."""
+    return uri.lower().endswith(RASTER_SUFFIXES)
 
 
 class OtherSeason(Options):
@@ -21,7 +28,7 @@ class OtherSeason(Options):
     uri: Annotated[str, Field(min_length=1)]
     """Its labels, raster or polygons, in the codes of the job's own legend."""
     column: str | None = None
-    """For polygons: the column of codes; None: ``labels.column``."""
+    """For polygons: the column of codes or of names; None: ``labels.column``."""
     part: Held = "any"
     """``validation``: epochs are chosen and confidence is calibrated on it; ``test``: it is the test."""
 
@@ -54,11 +61,11 @@ class LabelOptions(Options):
     part: Held = "any"
     """What the job's own season is for, as under ``seasons``."""
     legend: str | None = None
-    """CSV with columns code and name, optionally colour (#rrggbb) and kind (rows of kind CT are crops)."""
+    """CSV in UTF-8 with columns code and name, optionally colour (#rrggbb) and kind (rows of kind CT are crops)."""
     column: str = "crop_code"
-    """For polygons: the column of codes."""
-    ignore: tuple[int, ...] = (0,)
-    """Codes that mean: not labelled."""
+    """For polygons: the column of codes or of names."""
+    ignore: tuple[int | str, ...] = (0,)
+    """Codes or names that mean: not labelled."""
     seasons: tuple[OtherSeason, ...] = ()
     """Labelled seasons beside the job's own."""
     regions: RegionOptions | None = None

@@ -51,8 +51,8 @@ def _of_season(request: TrainRequest, season: Season) -> list[Samples]:
     """Samples of each tile that has some; InputError where none has."""
     regions = request.labels.regions and Regions(request.labels.regions, season.grid)
     block_m, whole = request.options.block_m, season.labels.per == "parcel"
-    labels = None if whole and not request.reach else Labels(season.labels, season.grid, block_m)
-    parcels = _parcels_of(season, block_m) if whole else None
+    labels = None if whole and not request.reach else Labels(season.labels, season.grid, block_m, request.coding)
+    parcels = _parcels_of(request, season) if whole else None
     read = _Reader(request, season, labels, season.ground(request.mask), regions or None, parcels)
     found = [part for index in range(len(season.tiles)) if (part := read.tile(index)) and len(part.y)]
     if not found:
@@ -65,8 +65,10 @@ def _of_season(request: TrainRequest, season: Season) -> list[Samples]:
     return found
 
 
-def _parcels_of(season: Season, block_m: float) -> LabelledParcels:
-    return labelled_parcels(season.labels, season.grid, season.area, season.tiles, block_m)
+def _parcels_of(request: TrainRequest, season: Season) -> LabelledParcels:
+    return labelled_parcels(
+        season.labels, season.grid, season.area, season.tiles, request.options.block_m, request.coding
+    )
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class _Reader:
             origin=self._origin(tile, rows, cols) if request.holds else None,
         )
 
-    def _labelled(self, tile: Tile) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _labelled(self, tile: Tile) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Codes and blocks of the tile and of what lies within reach of it; no code beyond the area."""
         assert self.labels is not None
         around = tile.core.padded(self.request.reach)
@@ -179,7 +181,7 @@ def _draw_unlabelled(
 
 def _near(
     request: TrainRequest,
-    codes: NDArray[np.int32],
+    codes: NDArray[np.int64],
     block: NDArray[np.int64],
     at: tuple[NDArray[np.intp], NDArray[np.intp]],
     labelled: int,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from engine.features import FEATURES_VERSION
 from engine.ground import MaskOptions, mask_identity
@@ -12,7 +13,7 @@ from engine.ledger import Record
 from engine.models import Domain, Recipe, model_digest
 from engine.objects import absolute, file_digest
 from engine.plan import Plan
-from engine.samples import LabelOptions
+from engine.samples import Coding, LabelOptions, Legend, coding_of
 from engine.seasons import Season
 from engine.store import CubeLayout
 from engine.training import TrainOptions
@@ -38,6 +39,13 @@ class TrainRequest:
     well."""
     seasons: tuple[Season, ...] = ()
     """Those of ``labels.seasons``."""
+    known: Legend | None = None
+    """Classes of the model that the labels are to judge; None: they train one."""
+
+    @cached_property
+    def coding(self) -> Coding:
+        """How the labels of all seasons become codes."""
+        return coding_of(self.labels, self.known)
 
     @property
     def own(self) -> Season:

@@ -15,7 +15,7 @@ from engine.models import Folder, model_digest, read_card, read_model, write_mod
 from engine.objects import Objects, absolute
 from engine.parcel_samples import sampled
 from engine.plan import Plan
-from engine.samples import Legend, legend_of
+from engine.samples import Legend
 from engine.train.collect import collect
 from engine.train.request import TrainRequest
 from engine.train.target import target_of
@@ -41,14 +41,16 @@ def train(request: TrainRequest, progress: Progress | None = None, hooks: Hooks 
     hooks = replace(hooks, checkpoint=checkpoint)
     parent = parent_of(request)
     samples = collect(request)
-    legend = legend_of(request.labels, samples)
+    legend = request.coding.legend_for(samples.y)
     _refuse_empty(request, samples, legend)
     fitted = fit(
         samples, request.recipe, legend.names, request.options, progress, colours=legend.colours, hooks=hooks,
         parent=parent, target=target_of(request),
     )  # fmt: skip
-    training = {**fitted.card.training, "inputs": request.key()}
+    training = {**fitted.card.training, "inputs": request.key(), "codes_numbered": legend.numbered}
     card = fitted.card.model_copy(update={"training": training, "sampled": sampled(request.labels)})
+    for row in fitted.report["left_out"]:
+        row["name"] = row["name"] or request.coding.name_of(row["code"])
     report = {**fitted.report, **({"seasons": _told(request)} if request.holds else {})}
     Objects(absolute(request.model_uri)).put(
         "training.json", (json.dumps(report, indent=2, sort_keys=True) + "\n").encode()

@@ -57,7 +57,7 @@ def choose_classes(
     return class_entries(kept, classes, colours), left_out
 
 
-def class_indices(y: NDArray[np.int32], entries: tuple[ClassEntry, ...]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+def class_indices(y: NDArray[np.int64], entries: tuple[ClassEntry, ...]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Which samples are of these classes, and the class index of each of those."""
     codes = np.array([entry.code for entry in entries])
     order = codes.argsort()

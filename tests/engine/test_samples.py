@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 from engine.errors import InputError
-from engine.samples import LabelOptions, Labels, draw, joined, read_legend
+from engine.samples import Coding, LabelOptions, Labels, draw, joined, read_legend
 from engine.types import Samples, Window
 from tests.engine.made_scenes import CRS, LEFT, TOP, made_grid, write_raster
 
@@ -109,7 +109,9 @@ def test_a_parcel_without_geometry_or_code_is_passed_over(tmp_path: Path) -> Non
         (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], [1], None), r"no CRS"),
         (lambda p: gpd.GeoDataFrame({"kind": [1]}, geometry=[polygon(0, 0, 9, 9)], crs=CRS).to_parquet(p),
          r"columns \['kind'.*labels\.column"),
-        (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], ["maize"]), r"crop_code.*integer"),
+        (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], [1.5]), r"crop_code.*1.5 in row 0.*whole numbers"),
+        (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], [-3]), r"crop_code.*-3 in row 0.*whole numbers"),
+        (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], [True]), r"crop_code.*boolean values"),
     ],
 )  # fmt: skip
 def test_a_wrong_parcel_file_is_refused_with_what_is_wrong(tmp_path: Path, write: Any, words: str) -> None:
@@ -140,9 +142,9 @@ def test_a_raster_of_floats_holds_whole_codes_and_nan_for_none(tmp_path: Path) -
     codes = np.array([[1, 2], [np.nan, 3]], np.float32)
     read, _ = labels(write_raster(tmp_path / "codes.tif", codes)).read(Window(0, 2, 0, 2))
     assert read.tolist() == [[1, 2], [0, 3]]
-    for wrong in (1.5, np.inf):
+    for wrong, words in ((1.5, "1.5.*whole numbers"), (np.inf, "inf as float32"), (3301060600, r"\d+ as float32.*2 .. 24")):
         codes[0, 0] = wrong
-        with pytest.raises(InputError, match=f"a pixel holds {wrong:g}.*whole numbers"):
+        with pytest.raises(InputError, match=f"a pixel holds {words}"):
             labels(write_raster(tmp_path / "wrong.tif", codes)).read(Window(0, 2, 0, 2))
 
 
@@ -182,9 +184,9 @@ def test_a_large_tile_is_sampled_and_the_same_pixels_every_time() -> None:
 def test_a_legend_gives_names_and_colours_and_only_crops_where_it_says_kinds(tmp_path: Path) -> None:
     path = tmp_path / "legend.csv"
     path.write_text("code,name,kind,colour\n0,none,CT,\n1200,maize,CT,#ffd400\n7,road,LC,#000000\n1110,wheat,CT,\n")
-    legend = read_legend(str(path), np.zeros(0, np.int32))
-    assert legend.names == {1200: "maize", 1110: "wheat"} and legend.colours == {1200: "#ffd400"}
-    assert read_legend(None, np.array([0, 3, 3, 8], np.int32)).names == {3: "class 3", 8: "class 8"}
+    legend = read_legend(str(path))
+    assert legend.names == {1200: "maize", 1110: "wheat"} and legend.colours[1200] == "#ffd400"
+    assert Coding().legend_for(np.array([0, 3, 3, 8])).names == {3: "class 3", 8: "class 8"}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,14 @@ def test_a_legend_gives_names_and_colours_and_only_crops_where_it_says_kinds(tmp
         (None, "cannot be read"),
         ("", "cannot be read"),
         ("value,label\n1,maize\n", "add.*code.*name"),
-        ("code,name\nmaize,1\n", "code.*integer"),
+        ("code,name\n-1,maize\n", "code -1 in line 2.*whole numbers"),
+        ("code,name\n1.5,maize\n", "code 1.5 in line 2.*whole numbers"),
+        ("code,name\n3.3E+09,maize\n", "code 3.3E.09 in line 2.*whole numbers.*in full"),
+        ("code,name\n9223372036854775808,maize\n", "line 2 holds 9223372036854775808.*9223372036854775807"),
+        ("code,name\n1,maize\n2,\n", "line 3 has no name"),
+        ("code,name\n1,maize\n,wheat\n", "line 3 has no code"),
+        ("code,name\n1,wheat, winter\n", "line 2 has 3 cells.*double quotes"),
+        ("code,name,colour\n1,wheat,red\n", "colour 'red' of code 1 in line 2.*#rrggbb"),
         ("code,name\n1,maize\n1,wheat\n", "twice"),
     ],
 )
@@ -202,7 +211,7 @@ def test_a_wrong_legend_is_refused_with_what_is_wrong(tmp_path: Path, text: str 
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=rf"(?s){words}") as told:
-        read_legend(str(path), np.zeros(0, np.int32))
+        read_legend(str(path))
     assert str(path) in str(told.value)
 
 
