@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import fsspec
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
@@ -22,9 +21,6 @@ from engine.types import Grid, Window
 
 Box = tuple[float, float, float, float]
 """(left, bottom, right, top)."""
-
-_SOME = 1000
-"""Polygons whose codes are looked at."""
 
 
 def raster_box(uri: str, grid: Grid) -> Box:
@@ -70,12 +66,12 @@ def polygon_box(uri: str, column: str, grid: Grid) -> Box | None:
     """Bounds of polygons in the grid's CRS as far as a header tells; InputError where column or CRS is not there."""
     path = absolute(uri)
     if uri.lower().endswith("parquet"):
-        names, codes, crs, box = _parquet_header(path, column)
+        names, crs, box = _parquet_header(path)
     elif "://" in path:
         with fsspec.open(path, "rb"):  # to learn more, the whole file would have to be fetched
             return None
     else:
-        names, codes, crs, box = _ogr_header(path, column)
+        names, crs, box = _ogr_header(path)
     if column not in names:
         near = difflib.get_close_matches(column, [name for name, whole in names.items() if whole], 1)
         raise InputError(
@@ -108,29 +104,20 @@ def _told(box: Box) -> str:
     return f"[{', '.join(f'{value:.0f}' for value in box)}]"
 
 
-def _ogr_header(path: str, column: str) -> tuple[dict[str, bool], pd.Series, Any, Box | None]:
-    """(columns and whether each holds whole numbers, some codes, CRS, bounds) of a GeoPackage, GeoJSON or another
-    format of GDAL's."""
+def _ogr_header(path: str) -> tuple[dict[str, bool], Any, Box | None]:
+    """(columns and whether each holds whole numbers, CRS, bounds) of a GeoPackage, GeoJSON or another format of
+    GDAL's."""
     info = pyogrio.read_info(path, force_total_bounds=True)
     names = {name: "int" in kind for name, kind in zip(info["fields"], info["dtypes"], strict=True)}
     if not info["geometry_type"]:
         raise InputError("has no geometry", expected="a raster of codes, or polygons with a column of codes")
-    if column not in names:
-        return names, pd.Series(dtype=int), None, None
-    codes = pyogrio.read_dataframe(path, columns=[column], read_geometry=False, max_features=_SOME)[column]
-    return names, codes, info["crs"], info["total_bounds"]
+    return names, info["crs"], info["total_bounds"]
 
 
-def _parquet_header(uri: str, column: str) -> tuple[dict[str, bool], pd.Series, Any, Box | None]:
-    """The same of a GeoParquet file, from its footer and its first rows."""
+def _parquet_header(uri: str) -> tuple[dict[str, bool], Any, Box | None]:
+    """The same of a GeoParquet file, from its footer."""
     with fsspec.open(uri, "rb") as file:
-        parquet = pq.ParquetFile(file)
-        names, crs, box = _geo_footer(parquet)
-        if column not in names:
-            return names, pd.Series(dtype=int), None, None
-        some = next(parquet.iter_batches(_SOME, columns=[column]), None)
-    codes = pd.Series(dtype=int) if some is None else some.column(0).to_pandas()
-    return names, codes, crs, box
+        return _geo_footer(pq.ParquetFile(file))
 
 
 def _geo_footer(parquet: pq.ParquetFile) -> tuple[dict[str, bool], Any, Box | None]:

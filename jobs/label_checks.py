@@ -11,7 +11,7 @@ from engine.errors import InputError, SpecError
 from engine.objects import absolute
 from engine.parcel_samples import refuse_parcels
 from engine.plan import Plan
-from engine.samples import LabelOptions, Regions, is_raster, read_legend
+from engine.samples import LabelOptions, Regions, coding_of, is_raster, read_legend
 from engine.store import CubeLayout
 from engine.survey import survey
 from engine.training.blocks import FOLDS
@@ -54,8 +54,10 @@ def check_other_seasons(spec: Spec, plan: Plan) -> None:
 def surveyed(spec: Spec, plan: Plan) -> Plan:
     """The plan, its audit told of labels that cannot be used. Several seasons are looked at together, in training."""
     labels = spec.labels
-    if labels is None or labels.uri is None or labels.seasons:
+    if labels is None:
         return plan
+    if labels.uri is None or labels.seasons:
+        return replace(plan, audit=(*plan.audit, *coding_of(labels).notes))
     with about(f"labels.uri = {labels.uri}"):
         return replace(plan, audit=(*plan.audit, *survey(labels, spec.train_options(), plan)))
 

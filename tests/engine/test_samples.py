@@ -142,7 +142,8 @@ def test_a_raster_of_floats_holds_whole_codes_and_nan_for_none(tmp_path: Path) -
     codes = np.array([[1, 2], [np.nan, 3]], np.float32)
     read, _ = labels(write_raster(tmp_path / "codes.tif", codes)).read(Window(0, 2, 0, 2))
     assert read.tolist() == [[1, 2], [0, 3]]
-    for wrong, words in ((1.5, "1.5.*whole numbers"), (np.inf, "inf as float32"), (3301060600, r"\d+ as float32.*2 .. 24")):
+    cases = ((1.5, "1.5.*whole numbers"), (np.inf, "inf as float32"), (3301060600, r"\d+ as float32.*2 .. 24"))
+    for wrong, words in cases:
         codes[0, 0] = wrong
         with pytest.raises(InputError, match=f"a pixel holds {words}"):
             labels(write_raster(tmp_path / "wrong.tif", codes)).read(Window(0, 2, 0, 2))

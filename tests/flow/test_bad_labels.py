@@ -123,7 +123,7 @@ CASES: dict[str, tuple[Callable[[Country, Path], Change], tuple[str, ...]]] = {
     ),
     "codes that are no whole numbers": (
         lambda c, p: raster(c, p, lambda v: np.where(v > 0, v + 0.5, np.nan), "float32"),
-        ("labels.uri", "a pixel holds", ".5", "whole numbers as codes", "write a raster"),
+        ("labels.uri", "a pixel holds", ".5", "whole numbers", "write a raster"),
     ),
     "a network longer than the season": (
         lambda c, p: {"model.train.family": "hybridsn"},
