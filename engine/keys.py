@@ -41,7 +41,7 @@ def map_keys(
     """
     common = digest(
         [FEATURES_VERSION, FORWARD_VERSION, OUTPUT_VERSION, plan.grid.crs, plan.grid.resolution, model, micro_batch,
-         list(output.products), output.profile.model_dump(), mask_identity(mask), stated]
+         list(output.products), output.profile.model_dump(), output.codes, mask_identity(mask), stated]
     )  # fmt: skip
     layers = layers_needed(card.recipe.features)
     reached = [plan.grid.bounds(tile.core.padded(card.halo)) for tile in plan.tiles]

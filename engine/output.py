@@ -19,12 +19,12 @@ from rasterio.shutil import copy as gdal_copy
 from rio_cogeo.cogeo import cog_validate
 
 from engine.errors import TilthError
+from engine.map_values import NODATA, MapValues, map_values
 from engine.models.card import Card
 from engine.types import ClassMap, Grid, Options, Tile
 
-OUTPUT_VERSION = "output-1"
+OUTPUT_VERSION = "output-2"
 """Raised whenever the bytes of published files change for the same map: it is part of every map tile's key."""
-NODATA = 255
 
 Product = Literal["class", "confidence"]
 
@@ -42,36 +42,42 @@ class OutputOptions(Options):
     uri: str
     products: Annotated[tuple[Product, ...], Field(min_length=1)] = ("class", "confidence")
     profile: ProfileOptions = ProfileOptions()
+    codes: bool = False
+    """Whether class.tif holds the crops' codes (uint16, or uint32 where one is larger; no data is the type's largest)
+    instead of indices with a palette; classes.csv says which value is which crop."""
 
 
 def cog_files(grid: Grid, tile: Tile, card: Card, classes: ClassMap, options: OutputOptions) -> dict[str, bytes]:
     """The tile's products as file name -> COG bytes, each checked."""
-    planes = {"class": classes.class_index, "confidence": classes.confidence}
+    held = map_values(card, options.codes)
+    planes = {"class": held.plane(classes.class_index), "confidence": classes.confidence}
     files = {}
     for product in options.products:
-        data = _cog(planes[product], grid, tile, product, card, options.profile)
+        data = _cog(planes[product], grid, tile, product, card, options)
         _check(data, planes[product], f"tile {tile.id}, {product}")
         files[f"{product}.tif"] = data
     return files
 
 
 def stac_item(
-    grid: Grid, tile: Tile, card: Card, files: Mapping[str, bytes], facts: Mapping[str, Any]
+    grid: Grid, tile: Tile, card: Card, files: Mapping[str, bytes], facts: Mapping[str, Any], *, codes: bool = False
 ) -> dict[str, Any]:
-    """The tile's STAC 1.1 item; ``facts``: name, start, end (RFC 3339), version, model (digest), geometry, bbox."""
-    assets = {}
+    """The tile's STAC 1.1 item; ``facts``: name, start, end (RFC 3339), version, model (digest), geometry, bbox.
+
+    ``codes``: whether its classes are codes."""
+    assets, held = {}, map_values(card, codes)
     for name, data in files.items():
         product = name.removesuffix(".tif")
         assets[product] = {
             "href": f"./{name}",
             "type": "image/tiff; application=geotiff; profile=cloud-optimized",
-            "title": _TITLES[product],
+            "title": _title(product, codes),
             "roles": ["data"],
-            "data_type": "uint8",
-            "nodata": NODATA,
+            "data_type": held.dtype if product == "class" else "uint8",
+            "nodata": held.nodata if product == "class" else NODATA,
             "file:size": len(data),
             "file:checksum": "1220" + hashlib.sha256(data).hexdigest(),
-            **({"classification:classes": classification(card)} if product == "class" else {"unit": "%"}),
+            **({"classification:classes": classification(card, held)} if product == "class" else {"unit": "%"}),
         }
     return {
         "type": "Feature",
@@ -114,9 +120,10 @@ def parcel_asset(data: bytes, href: str) -> dict[str, Any]:
 
 def stac_collection(
     card: Card, items: Sequence[tuple[str, list[float]]], mosaics: Sequence[str], facts: Mapping[str, Any],
-    *, parcels: bool = False,
+    *, parcels: bool = False, codes: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """The map's STAC collection; ``items``: (href, bbox) of every published tile; ``parcels``: a table per tile too."""
+    """The map's STAC collection; ``items``: (href, bbox) of every published tile; ``parcels``: a table per tile too;
+    ``codes``: whether its classes are codes."""
     boxes = [bbox for _, bbox in items] or [facts["bbox"]]
     whole = [min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)]
     return {
@@ -129,7 +136,10 @@ def stac_collection(
         "license": "other",
         "extent": {"spatial": {"bbox": [whole]}, "temporal": {"interval": [[facts["start"], facts["end"]]]}},
         "item_assets": {
-            "class": {"title": _TITLES["class"], "classification:classes": classification(card)},
+            "class": {
+                "title": _title("class", codes),
+                "classification:classes": classification(card, map_values(card, codes)),
+            },
             "confidence": {"title": _TITLES["confidence"], "unit": "%"},
             **({"parcels": {"title": _TITLES["parcels"], "type": _PARQUET}} if parcels else {}),
         },
@@ -144,6 +154,7 @@ def stac_collection(
             }
             for name in mosaics
         }
+        | {"classes": _CLASSES_ASSET}
         | ({"parcels": _PARCELS_ASSET} if parcels else {}),
         "links": [
             {"rel": "root", "href": "./collection.json", "type": "application/json"},
@@ -152,24 +163,30 @@ def stac_collection(
     }
 
 
-def classification(card: Card) -> list[dict[str, Any]]:
+def classification(card: Card, held: MapValues) -> list[dict[str, Any]]:
     """The card's classes as the STAC classification extension writes them."""
     return [
         {
-            "value": index,
+            "value": value,
             "name": f"c{entry.code}",
             "title": entry.name,
             "description": f"{entry.name} (code {entry.code})",
             "color_hint": entry.colour.removeprefix("#").upper(),
         }
-        for index, entry in enumerate(card.classes)
-    ] + [{"value": NODATA, "name": "nodata", "description": "no data", "nodata": True}]
+        for value, entry in zip(held.values.tolist(), card.classes, strict=True)
+    ] + [{"value": held.nodata, "name": "nodata", "description": "no data", "nodata": True}]
 
 
 _TITLES = {
     "class": "winning class, index into the legend",
     "confidence": "calibrated probability of the class, %",
     "parcels": "crop of every parcel whose representative point lies on this tile",
+}
+_CLASSES_ASSET = {
+    "href": "./classes.csv",
+    "type": "text/csv",
+    "roles": ["metadata"],
+    "title": "value in class.tif, code, name and colour of every class",
 }
 _PARQUET = "application/vnd.apache.parquet"
 _PARCELS_ASSET = {"href": "./parcels", "type": _PARQUET, "roles": ["data"], "title": "parcel tables, opened as one"}
@@ -179,17 +196,25 @@ _PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 _FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 
 
-def _cog(values: NDArray[np.uint8], grid: Grid, tile: Tile, product: str, card: Card, profile: ProfileOptions) -> bytes:
+def _title(product: str, codes: bool) -> str:
+    return "code of the winning class" if product == "class" and codes else _TITLES[product]
+
+
+def _cog(values: NDArray[Any], grid: Grid, tile: Tile, product: str, card: Card, options: OutputOptions) -> bytes:
     height, width = values.shape
-    flat = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": height, "width": width, "nodata": NODATA}
+    nodata, profile = int(np.iinfo(values.dtype).max), options.profile
+    flat = {"driver": "GTiff", "dtype": values.dtype, "count": 1, "height": height, "width": width, "nodata": nodata}
     georeference = {"crs": grid.crs, "transform": rasterio.Affine(*grid.transform(tile.core))}
     with rasterio.Env(GDAL_NUM_THREADS=1), MemoryFile() as plain, MemoryFile(ext=".tif") as cog:
         with plain.open(**flat, **georeference) as target:
             target.write(values, 1)
             target.set_band_description(1, product)
             if product == "class":
-                target.write_colormap(1, _palette(card))
-                target.update_tags(1, **{f"CATEGORY_{i}": entry.name for i, entry in enumerate(card.classes)})
+                held = map_values(card, options.codes)
+                if not options.codes:  # a palette of uint16 would add a megabyte to every file
+                    target.write_colormap(1, _palette(card))
+                named = zip(held.values.tolist(), card.classes, strict=True)
+                target.update_tags(1, **{f"CATEGORY_{value}": entry.name for value, entry in named})
         with plain.open() as source:
             gdal_copy(
                 source,
@@ -202,7 +227,7 @@ def _cog(values: NDArray[np.uint8], grid: Grid, tile: Tile, product: str, card: 
         return bytes(cog.read())
 
 
-def _check(data: bytes, values: NDArray[np.uint8], place: str) -> None:
+def _check(data: bytes, values: NDArray[Any], place: str) -> None:
     """Refuse to publish what an independent validator does not call a COG or what does not read back as written."""
     with MemoryFile(data, ext=".tif") as file:
         good, errors, _ = cog_validate(file.name, quiet=True)

@@ -20,9 +20,10 @@ from engine.cube import CubeOptions, Reader, build_layer, items_by_step, step_ke
 from engine.errors import TileError
 from engine.features import derive, hide, layers_needed, seen
 from engine.ground import Ground
+from engine.map_values import NODATA
 from engine.models.card import Card
 from engine.objects import Objects
-from engine.output import NODATA, OutputOptions, cog_files, parcel_asset, stac_item
+from engine.output import OutputOptions, cog_files, parcel_asset, stac_item
 from engine.parcels import FILE_NAME, tally
 from engine.store import CubeLayout, checksum, decode_layer, decode_window, encode_layer
 from engine.types import MAX_HALO, ClassMap, CubeBlock, FeatureBlock, Item, Layer, Tile, digest, dump_json
@@ -155,7 +156,7 @@ def publish_tile(
     ``parcels``: the tile's parcel table, which is published in a folder tree of its own, so that this opens as one.
     """
     files = cog_files(layout.grid, task.tile, card, classes, options)
-    item = stac_item(layout.grid, task.tile, card, files, task.facts)
+    item = stac_item(layout.grid, task.tile, card, files, task.facts, codes=options.codes)
     folder = f"tiles/{task.tile.id}/{task.key[:16]}"
     for name, data in files.items():
         output.put(f"{folder}/{name}", data)

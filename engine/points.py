@@ -26,6 +26,7 @@ from engine.accuracy import AreaEstimate, estimate_areas
 from engine.assess.design import draw_ranks
 from engine.errors import InputError
 from engine.ground import read_named
+from engine.map_values import MapValues
 from engine.objects import absolute, local_file
 from engine.types import Grid, Tile
 
@@ -48,6 +49,8 @@ class Strata:
     pixels: NDArray[np.int64]
     model: str
     """Digest of the model that made the map."""
+    values: MapValues
+    """What the class raster holds for each class."""
 
     @property
     def area_km2(self) -> NDArray[np.float64]:
@@ -207,7 +210,7 @@ def _missing(points: pd.DataFrame, place: str) -> int:
 
 def _located(strata: Strata, tile: int, wanted: Sequence[tuple[int, int]]) -> list[tuple[int, float, float]]:
     """(class index, x, y) of pixels given by class and rank in row-major order."""
-    values = read_named(strata.places[tile], _read)
+    values = strata.values.index(read_named(strata.places[tile], _read))
     core, r = strata.tiles[tile].core, strata.grid.resolution
     found = []
     cells: Mapping[int, NDArray[np.intp]] = {index: np.flatnonzero(values == index) for index, _ in wanted}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,14 @@ _Found = Mapping[int, Counter[int]]
 """Code -> how many samples lie in each block."""
 
 
-def survey(labels: LabelOptions, options: TrainOptions, plan: Plan) -> list[str]:
+def survey(
+    labels: LabelOptions, options: TrainOptions, plan: Plan, check: Callable[[Set[int]], None] | None = None
+) -> list[str]:
     """Sentences on what of the labels of the job's own season cannot be used; for labels of one season alone.
 
     Labels are read tile by tile until there are classes and blocks enough, so that good ones take little time. Raises
     InputError where there are too few in the area, whatever the cube holds, and for a file that cannot be used.
+    check: is told the codes that may become classes.
     """
     coding = coding_of(labels)
     portions, unusable, of_polygons = _opened(labels, options, plan, coding)
@@ -46,6 +49,8 @@ def survey(labels: LabelOptions, options: TrainOptions, plan: Plan) -> list[str]
         if found:
             wrong = _wrong(found, names, options)
         if wrong is None:
+            if check:
+                check({code for code in found.keys() | of_polygons if names is None or code in names})
             return [*coding.notes, *_unusable(unusable), *_unnamed(found.keys() | of_polygons, names, coding)]
     assert wrong is not None
     raise wrong

@@ -14,6 +14,7 @@ from engine.assess.design import SMALLEST, allocate, sample_size
 from engine.errors import InputError
 from engine.judge import judge, judge_against, judge_over_dates, judges, plain
 from engine.ledger import Ledger, Record
+from engine.map_values import map_values
 from engine.models import Card, Domain, load_model, model_digest, read_card
 from engine.objects import Objects, absolute
 from engine.plan import Plan
@@ -258,6 +259,7 @@ def _strata(done: Finished) -> Strata:
         places=tuple(f"{done.spec.output.uri}/{record.body['folder']}/class.tif" for record in records),
         pixels=np.array([[r.body["pixels"].get(str(i), 0) for i in range(count)] for r in records], np.int64),
         model=done.digest,
+        values=map_values(done.card, done.spec.output.codes),
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 
 from engine.errors import InputError, SpecError
 from engine.grid import make_grid, read_area
+from engine.map_values import map_values
 from engine.models import Card, Recipe, read_card
 from engine.models.card import Family
 from engine.objects import Objects, absolute
@@ -103,6 +104,7 @@ def checked_card(spec: Spec) -> Card:
             remedy="add the input, or use a model without it",
         )
     _refuse_contradictions(card, spec)
+    map_values(card, spec.output.codes)
     for name in ("step_days", "season_start", *(["steps"] if card.from_step is None else [])):
         if getattr(recipe, name) != getattr(mine, name):
             raise InputError(

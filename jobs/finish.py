@@ -18,9 +18,10 @@ from rasterio.errors import RasterioError
 
 from engine.errors import TilthError
 from engine.ledger import Ledger, Record
+from engine.map_values import NODATA, classes_table, map_values
 from engine.models import Card, model_digest
 from engine.objects import Objects
-from engine.output import NODATA, Product, stac_collection
+from engine.output import Product, stac_collection
 from engine.parcels import Register
 from engine.plan import Plan
 from engine.samples import is_raster
@@ -59,7 +60,9 @@ def finish(
         mosaics.append(name)
     items = [(f"./{record.body['folder']}/item.json", record.body["bbox"]) for record in written.values()]
     facts = {**stated(spec), "version": version("tilth"), "bbox": [-180, -90, 180, 90]}
-    output.put("collection.json", dump_json(stac_collection(card, items, mosaics, facts, parcels=register is not None)))
+    collection = stac_collection(card, items, mosaics, facts, parcels=register is not None, codes=spec.output.codes)
+    output.put("collection.json", dump_json(collection))
+    output.put("classes.csv", classes_table(card, map_values(card, spec.output.codes)))
     output.delete([f"{product}.gti.gpkg" for product in get_args(Product) if product not in spec.output.products])
     if any(record.seq > 1 or record.epoch > 1 for record in ledger.latest.values()):  # else nothing old can be there
         _prune(output, written)
@@ -80,7 +83,10 @@ def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, folders: Mapping[
     labels = spec.labels and spec.labels.uri
     labels = labels if labels and is_raster(labels) and small else None
     with suppress(RasterioError, OSError, TilthError):  # the map is whole without its picture
-        output.put("map.png", picture.draw(spec.output.uri, card, plan, folders, title=spec.name, truth=labels))
+        image = picture.draw(
+            spec.output.uri, card, plan, folders, title=spec.name, codes=spec.output.codes, truth=labels
+        )
+        output.put("map.png", image)
 
 
 def _is_written(record: Record | None) -> bool:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from engine.errors import InputError, SpecError
+from engine.map_values import refuse_wide
 from engine.objects import absolute
 from engine.parcel_samples import refuse_parcels
 from engine.plan import Plan
@@ -58,8 +60,9 @@ def surveyed(spec: Spec, plan: Plan) -> Plan:
         return plan
     if labels.uri is None or labels.seasons:
         return replace(plan, audit=(*plan.audit, *coding_of(labels).notes))
+    check = partial(refuse_wide, place="labels, for output.codes: true") if spec.output.codes else None
     with about(f"labels.uri = {labels.uri}"):
-        return replace(plan, audit=(*plan.audit, *survey(labels, spec.train_options(), plan)))
+        return replace(plan, audit=(*plan.audit, *survey(labels, spec.train_options(), plan, check)))
 
 
 def _label_ground(key: str, labels: LabelOptions, grid: Grid) -> Box:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from engine.ground import read_named
+from engine.map_values import NODATA, MapValues, map_values
 from engine.models import Card
-from engine.output import NODATA, Product
+from engine.output import Product
 from engine.plan import Plan
 from engine.samples import read_codes
 from engine.types import Grid, Tile, Window
@@ -30,14 +31,15 @@ def draw(
     folders: Mapping[str, str],
     *,
     title: str,
+    codes: bool = False,
     truth: str | None = None,
     truth_is: str = "labels",
 ) -> bytes:
     """A PNG: the class map, beside it the truth (a raster of codes) if there is one, and the confidence.
 
-    ``uri``: a map with the products class and confidence; ``folders``: where each published tile lies below it. At
-    most 600 px a side are drawn, about what a panel shows, each tile read at that size from its overviews, so a country
-    takes minutes.
+    ``uri``: a map with the products class and confidence, its classes as ``codes`` or indices; ``folders``: where each
+    published tile lies below it. At most 600 px a side are drawn, about what a panel shows, each tile read at that size
+    from its overviews, so a country takes minutes.
     """
     import matplotlib
 
@@ -45,7 +47,9 @@ def draw(
     from matplotlib import pyplot
 
     factor = max(1, -(-max(plan.grid.height, plan.grid.width) // _MOST_PX))
-    classes, confidence = (_decimated(uri, product, plan, folders, factor) for product in ("class", "confidence"))
+    held = map_values(card, codes)
+    classes = _decimated(uri, "class", plan, folders, factor, held)
+    confidence = _decimated(uri, "confidence", plan, folders, factor)
     panels: list[tuple[str, Any]] = [("map", _coloured(classes, card))]
     if truth is not None:
         panels.append((truth_is, _coloured(_truth(truth, plan.grid, card, factor), card)))
@@ -64,24 +68,28 @@ def draw(
     return image.getvalue()
 
 
-def _decimated(uri: str, product: Product, plan: Plan, folders: Mapping[str, str], factor: int) -> NDArray[np.uint8]:
-    """The map on the whole grid, every ``factor``-th pixel of every ``factor``-th row; 255 where there is no tile."""
+def _decimated(
+    uri: str, product: Product, plan: Plan, folders: Mapping[str, str], factor: int, held: MapValues | None = None
+) -> NDArray[np.uint8]:
+    """The map on the whole grid, every ``factor``-th pixel of every ``factor``-th row; 255 where there is no tile.
+    ``held``: what stands for each class index."""
     picture = np.full((-(-plan.grid.height // factor), -(-plan.grid.width // factor)), NODATA, np.uint8)
 
     def paste(tile: Tile) -> None:
         y0, y1, x0, x1 = (-(-edge // factor) for edge in tile.core)
         if y1 > y0 and x1 > x0:
             name = f"{uri}/{folders[tile.id]}/{product}.tif"
-            picture[y0:y1, x0:x1] = read_named(name, lambda path: _read_at(path, (y1 - y0, x1 - x0)))
+            read = read_named(name, lambda path: _read_at(path, (y1 - y0, x1 - x0)))
+            picture[y0:y1, x0:x1] = held.index(read) if held else read
 
     with ThreadPoolExecutor(_PARALLEL) as pool:
         list(pool.map(paste, (tile for tile in plan.tiles if tile.id in folders)))
     return picture
 
 
-def _read_at(path: str, shape: tuple[int, int]) -> NDArray[np.uint8]:
+def _read_at(path: str, shape: tuple[int, int]) -> NDArray[Any]:
     with rasterio.open(path) as source:
-        values: NDArray[np.uint8] = source.read(1, out_shape=shape, resampling=Resampling.nearest)
+        values: NDArray[Any] = source.read(1, out_shape=shape, resampling=Resampling.nearest)
         return values
 
 

@@ -15,9 +15,9 @@ FOLDERS = ("kernels", "engine", "jobs")
 
 NOUNS = {"colours", "errors", "memory", "types"}
 STAGES = {
-    "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "ledger", "models", "objects", "output",
-    "parcels", "plausible", "points", "predict", "rasters", "read", "samples", "signing", "steps", "store", "training",
-    "xarrays",
+    "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "ledger", "map_values", "models",
+    "objects", "output", "parcels", "plausible", "points", "predict", "rasters", "read", "samples", "signing",
+    "steps", "store", "training", "xarrays",
 }  # fmt: skip
 STORIES = {"judge", "keys", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "survey", "train"}
 DRIVERS = {"executors", "run", "work"}
@@ -39,6 +39,9 @@ SIDEWAYS = {
     ("samples", "ground"): "a label raster is read as a mask is",
     ("samples", "objects"): "a path is made absolute in one place",
     ("output", "models"): "palette and names come from the card",
+    ("output", "map_values"): "what a pixel holds for a class is known in one place",
+    ("points", "map_values"): "points are drawn from the classes that pixels hold",
+    ("map_values", "models"): "values stand for the card's classes",
     ("parcels", "objects"): "a register is a file that a person named, its parts are objects",
     ("parcels", "models"): "crops are named by the card",
     ("predict", "models"): "forward passes are the model's",

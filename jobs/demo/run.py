@@ -17,9 +17,9 @@ from rich.console import Console
 from engine.accuracy import confusion, score
 from engine.errors import SpecError
 from engine.ledger import Ledger
+from engine.map_values import NODATA
 from engine.models import Card, read_card
 from engine.objects import Objects
-from engine.output import NODATA
 from engine.types import Grid, dump_json
 from engine.work import LEDGER
 from jobs import picture, show, start

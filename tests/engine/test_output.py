@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,15 @@ import shapely
 from rasterio.io import MemoryFile
 from rio_cogeo.cogeo import cog_validate
 
+from engine.errors import InputError
 from engine.keys import tile_facts
 from engine.ledger import Record
+from engine.map_values import NODATA, classes_table, map_values
+from engine.models import Card
 from engine.objects import Objects
-from engine.output import NODATA, OutputOptions, ProfileOptions, cog_files, stac_collection, stac_item
+from engine.output import OutputOptions, ProfileOptions, cog_files, stac_collection, stac_item
 from engine.plan import Plan
+from engine.samples import read_legend
 from engine.types import ClassMap, Grid, Tile
 from jobs.finish import _mosaic
 from tests.engine.made_models import made_card
@@ -204,3 +210,69 @@ def test_the_mosaic_made_twice_has_equal_bytes_and_no_clock(
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     assert _mosaic(plan, records, "class") == first
     assert _mosaic(plan, records, "confidence") != first
+
+
+def coded(codes: list[int]) -> Card:
+    entries = [entry.model_copy(update={"code": code}) for entry, code in zip(CARD.classes, codes, strict=True)]
+    return CARD.model_copy(update={"classes": tuple(entries)})
+
+
+WIDE = [3301060600, 7, 3301060601, 4294967294]
+
+
+@pytest.mark.parametrize(
+    ("codes", "dtype", "nodata"), [([0, 65534, 3, 1], "uint16", 65535), (WIDE, "uint32", 4294967295)]
+)
+def test_a_map_of_codes_holds_them_as_they_are_in_cog_item_table_and_mosaic(
+    tmp_path: Path, codes: list[int], dtype: str, nodata: int
+) -> None:
+    card, grid, options = coded(codes), made_grid(600, 600, 600), OutputOptions(uri="unused", codes=True)
+    tile, made = grid.tile(0, 0), made_map((600, 600))
+    expected = np.array([*codes, *[nodata] * 252], np.int64)[made.class_index]
+    files = cog_files(grid, tile, card, made, options)
+    with MemoryFile(files["class.tif"], ext=".tif") as memory, memory.open() as file:
+        assert (file.dtypes[0], file.nodata) == (dtype, nodata)
+        np.testing.assert_array_equal(file.read(1), expected)
+        assert {code: file.tags(1)[f"CATEGORY_{code}"] for code in codes} == {
+            entry.code: entry.name for entry in card.classes
+        }
+        small = file.read(1, out_shape=(150, 150))
+        assert set(np.unique(small).tolist()) == {*codes, nodata}
+        held = map_values(card, True)
+        np.testing.assert_array_equal(held.index(file.read(1)), made.class_index)
+    with MemoryFile(files["confidence.tif"], ext=".tif") as memory, memory.open() as file:
+        assert (file.dtypes[0], file.nodata) == ("uint8", NODATA)
+    facts = tile_facts(plan_of(grid), STATED)(tile)
+    item = stac_item(grid, tile, card, files, facts, codes=True)
+    validate(item)
+    asset = item["assets"]["class"]
+    assert (asset["data_type"], asset["nodata"]) == (dtype, nodata)
+    assert [entry["value"] for entry in asset["classification:classes"]] == [*codes, nodata]
+    everything = {**STATED, "bbox": [-180, -90, 180, 90]}
+    collection = stac_collection(card, [("./item.json", facts["bbox"])], [], everything, codes=True)
+    validate(collection)
+    assert collection["assets"]["classes"]["href"] == "./classes.csv"
+    (tmp_path / "classes.csv").write_bytes(classes_table(card, held))
+    legend = read_legend(str(tmp_path / "classes.csv"))
+    assert legend.names == {entry.code: entry.name for entry in card.classes if entry.code}
+
+
+def test_the_table_of_classes_keeps_names_with_commas_quotes_and_letters_of_any_kind() -> None:
+    names = ['wheat, "winter"', "blé\ntendre", "NA", "小麦"]
+    entries = [entry.model_copy(update={"name": name}) for entry, name in zip(CARD.classes, names, strict=True)]
+    card = CARD.model_copy(update={"classes": tuple(entries)})
+    rows = list(csv.DictReader(io.StringIO(classes_table(card, map_values(card, False)).decode(), newline="")))
+    assert [row["name"] for row in rows] == names
+    assert [(row["value"], row["code"]) for row in rows] == [("0", "10"), ("1", "20"), ("2", "30"), ("3", "40")]
+
+
+def test_codes_that_no_map_can_hold_are_refused_with_the_remedy() -> None:
+    with pytest.raises(InputError, match=r"code 4294967295.*take output.codes out"):
+        map_values(coded([1, 2, 3, 4294967295]), True)
+    assert map_values(coded([1, 2, 3, 65535]), True).dtype == "uint32"
+
+
+def test_titles_tell_classes_apart_that_share_a_name() -> None:
+    entries = [entry.model_copy(update={"name": "wheat"}) for entry in CARD.classes[:2]]
+    card = CARD.model_copy(update={"classes": (*entries, *CARD.classes[2:])})
+    assert card.titles == ("wheat (10)", "wheat (20)", "crop 2", "crop 3")

@@ -23,8 +23,9 @@ from engine.grid import GridOptions
 from engine.ground import Ground, MaskOptions
 from engine.keys import shards_around, tile_facts
 from engine.ledger import Record
+from engine.map_values import NODATA
 from engine.objects import Objects
-from engine.output import NODATA, OutputOptions
+from engine.output import OutputOptions
 from engine.pipeline import CubeTask, MapTask, build_tile, load_block, map_tile, publish_tile
 from engine.plan import Inputs, Plan, make_plan, search
 from engine.predict import classify_at, cut

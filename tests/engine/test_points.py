@@ -12,10 +12,12 @@ import pytest
 import rasterio
 
 from engine.errors import InputError
+from engine.map_values import MapValues
 from engine.points import Strata, draw, estimate, read_points, write_points
 from engine.types import Grid
 from tests.engine.test_accuracy import OLOFSSON, OLOFSSON_MAPPED_PX
 
+INDICES = MapValues(np.arange(4, dtype=np.uint8))
 GRID = Grid("EPSG:32631", 10.0, 500_000.0, 5_600_000.0, 30, 40, 16)
 
 
@@ -35,7 +37,7 @@ def made_strata(folder: Path) -> tuple[Strata, np.ndarray]:
         places.append(str(path))
     pixels = [[int((whole[t.core.y0 : t.core.y1, t.core.x0 : t.core.x1] == k).sum()) for k in range(3)] for t in tiles]
     names = ("wheat", "maize", "beet")
-    return Strata(GRID, (110, 120, 130), names, tuple(tiles), tuple(places), np.array(pixels), "abc"), whole
+    return Strata(GRID, (110, 120, 130), names, tuple(tiles), tuple(places), np.array(pixels), "abc", INDICES), whole
 
 
 def at_points(frame: pd.DataFrame, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +97,7 @@ def test_the_worked_example_of_olofsson_2014_comes_through_a_table_of_points() -
     codes = (1, 2, 3, 4)
     points = pd.DataFrame({"map_code": [codes[i] for i, _ in rows], "reference": [codes[j] for _, j in rows]})
     grid = replace(GRID, resolution=1000.0)
-    strata = Strata(grid, codes, tuple("abcd"), (grid.tile(0, 0),), ("",), OLOFSSON_MAPPED_PX[None], "abc")
+    strata = Strata(grid, codes, tuple("abcd"), (grid.tile(0, 0),), ("",), OLOFSSON_MAPPED_PX[None], "abc", INDICES)
     found = estimate(points.astype("Int64"), strata, "table")
     assert round(found.areas.area[0]) == 235_086 and round(found.areas.overall, 3) == 0.947
     assert not found.checked and found.unfilled == 0
