@@ -202,7 +202,7 @@ def _covariance(
             place=f"item {item.id}",
             remedy="write them from one product, or leave the item out",
         )
-    planes = [_in_units(item, band, patch) for band, patch in found]
+    planes = [patch.physical() for _, patch in found]
     for band, plane in zip(("c11", "c22"), planes[:2], strict=True):
         _refuse(power_fault(plane), f"item {item.id}, asset {band}")
     gone = ~np.isfinite(planes).all(axis=0) | ~(planes[0] > 0) | ~(planes[1] > 0)
@@ -215,15 +215,6 @@ def _covariance(
     return np.stack([patch.on_grid(plane, np.nan) for (_, patch), plane in zip(found, filtered, strict=True)])
 
 
-def _in_units(item: Item, band: str, patch: Patch) -> NDArray[np.float32]:
-    """A patch's numbers in physical units, float32, NaN for its nodata."""
-    asset = item.assets[band]
-    values: NDArray[np.float32] = patch.values.astype(np.float32) * np.float32(asset.scale) + np.float32(asset.offset)
-    if asset.nodata is not None and not np.isnan(asset.nodata):
-        values[patch.values == asset.nodata] = np.nan
-    return values
-
-
 def _physical(
     sensor: str, item: Item, band: str, window: Window, read: Reader, options: CubeOptions
 ) -> NDArray[np.float32]:
@@ -232,7 +223,7 @@ def _physical(
     patch = read(item, band, window, _HALO_PX if despeckle else 0)
     if patch is None:
         return np.full(window.shape, np.nan, np.float32)
-    values = _in_units(item, band, patch)
+    values = patch.physical()
     if sensor == "radar":
         _refuse(power_fault(values), f"item {item.id}, asset {band}")
         values[~((values > 0) & (values < np.inf))] = np.nan  # zero power is the border fill of every provider
@@ -250,15 +241,17 @@ def _reflectance(item: Item, band: str, window: Window, read: Reader) -> NDArray
     patch = read(item, band, window)
     if patch is None:
         return None
-    asset = item.assets[band]
-    nodata = 0 if asset.nodata is None else asset.nodata
+    dn, valid = patch.values, patch.valid
+    if dn.dtype not in (np.uint16, np.int16, np.float32):
+        small = np.uint16 if dn.dtype == np.uint8 else np.int16 if dn.dtype == np.int8 else np.float32
+        valid, dn = valid & (dn != 0) if dn.dtype.kind in "ui" else valid, dn.astype(small)
     try:
-        encoded = encode_reflectance(patch.values, asset.scale, asset.offset, nodata)
+        encoded = encode_reflectance(dn, patch.scale, patch.offset, None)
     except ValueError as error:
         raise TileError(
             str(error), place=f"item {item.id}, asset {band}", remedy="leave the item out (inputs.optical.exclude)"
         ) from None
-    return patch.on_grid(encoded, 0)
+    return patch.on_grid(np.multiply(encoded, valid, out=encoded), 0)
 
 
 def _clear(item: Item, window: Window, read: Reader, options: CubeOptions) -> NDArray[np.bool_] | None:
@@ -268,26 +261,42 @@ def _clear(item: Item, window: Window, read: Reader, options: CubeOptions) -> ND
     patch = read(item, "mask", window)
     if patch is None:
         return None
-    _refuse(mask_fault(item.mask_kind, patch.values[::4, ::4]), f"item {item.id}, asset mask")
-    return patch.on_grid(_seen_clearly(item.mask_kind, patch.values, options), False)
+    classes = _classes(patch, item.mask_kind, f"item {item.id}, asset mask")
+    _refuse(mask_fault(item.mask_kind, classes[::4, ::4]), f"item {item.id}, asset mask")
+    return patch.on_grid(_seen_clearly(item.mask_kind, classes, options) & patch.valid, False)
 
 
 def _seen_clearly(kind: str, values: NDArray, options: CubeOptions) -> NDArray[np.bool_]:
     """True where a quality layer of this kind (a word of ``engine.catalog.masks.MASK_KINDS``) sees the ground."""
     match kind:
         case "scl":
-            return scl_valid(values.astype(np.uint8), options.scl_drop)
+            return scl_valid(values, options.scl_drop)
         case "qa_pixel":
-            return qa_pixel_valid(values.astype(np.uint16))
+            return qa_pixel_valid(values)
         case "pixel_qa":
-            return pixel_qa_valid(values.astype(np.uint16))
+            return pixel_qa_valid(values)
         case "fmask" | "dea_fmask":
-            return fmask_valid(values.astype(np.uint8), FMASK_KEEP if kind == "fmask" else DEA_FMASK_KEEP)
+            return fmask_valid(values, FMASK_KEEP if kind == "fmask" else DEA_FMASK_KEEP)
         case "hls_fmask":
-            return hls_fmask_valid(values.astype(np.uint8))
+            return hls_fmask_valid(values)
         case "cloud_probability":
-            return cloud_probability_valid(values.astype(np.uint8), options.cloud_probability)
+            return cloud_probability_valid(values, options.cloud_probability)
     raise ValueError(f"a mask of kind {kind!r}; expected: a kind that the catalogue recognises")
+
+
+def _classes(patch: Patch, kind: str, place: str) -> NDArray[Any]:
+    """The quality layer's numbers in the type of their kind, 0 for its no data; TileError where one does not fit."""
+    held, dtype = patch.known(0), np.uint16 if kind in ("qa_pixel", "pixel_qa") else np.uint8
+    classes: NDArray[Any] = held.astype(dtype)
+    wrong = held[classes != held]
+    if wrong.size:
+        raise TileError(
+            f"a pixel of its quality layer holds {wrong[0]:g}",
+            expected=f"{kind}: whole numbers from 0 to {np.iinfo(dtype).max}",
+            place=place,
+            remedy="name its quality layer under inputs.*.assets.mask, or leave the item out (exclude)",
+        )
+    return classes
 
 
 def _refuse(fault: Finding | None, place: str) -> None:

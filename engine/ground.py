@@ -19,10 +19,14 @@ T = TypeVar("T")
 
 
 class MaskOptions(Options):
-    """A raster that says where to compute: pixels equal to one of ``keep`` (None: any value but 0 and nodata)."""
+    """A raster that says where to compute."""
 
     uri: str
+    """A raster; what its header or a mask of its own calls no data is off."""
     keep: tuple[int, ...] | None = None
+    """Values to compute at; None: any but 0."""
+    band: int | str | None = None
+    """Which band of a raster of several: its number from 1, or its name in the file."""
 
 
 class Ground:
@@ -40,17 +44,17 @@ class Ground:
         inside = self.of_area(window)
         if self.mask is None or not inside.any():
             return inside
-        patch = read_raster(self.mask.uri, self.grid, window)
+        patch = read_raster(self.mask.uri, self.grid, window, self.mask.band)
         if patch is None:
             return np.zeros(window.shape, np.bool_)
         keep = self.mask.keep
         kept = patch.values != 0 if keep is None else np.isin(patch.values, keep)
-        return inside & patch.on_grid(kept, False)
+        return inside & patch.on_grid(kept & patch.valid, False)
 
 
-def read_raster(uri: str, grid: Grid, window: Window) -> Patch | None:
-    """The patch of a raster a person named (mask, labels)."""
-    return read_named(uri, lambda path: read_patch(path, grid, window))
+def read_raster(uri: str, grid: Grid, window: Window, band: int | str | None = None) -> Patch | None:
+    """The patch of a raster of codes that a person named (mask, labels); ``band``: which of several."""
+    return read_named(uri, lambda path: read_patch(path, grid, window, band=band))
 
 
 def read_named(uri: str, read: Callable[[str], T]) -> T:
@@ -60,6 +64,10 @@ def read_named(uri: str, read: Callable[[str], T]) -> T:
     """
     try:
         return patiently(absolute(uri), uri, read)
+    except InputError as error:
+        if error.place:
+            raise
+        raise InputError(error.value, expected=error.expected, place=uri, remedy=error.remedy) from error
     except TileError as error:
         raise InputError(
             error.value, expected="a raster with CRS and geotransform", place=uri, remedy="check the uri"
@@ -68,4 +76,4 @@ def read_named(uri: str, read: Callable[[str], T]) -> T:
 
 def mask_identity(mask: MaskOptions | None) -> list[str] | None:
     """What changes when the mask does: its values and its file."""
-    return None if mask is None else [file_digest(absolute(mask.uri)), str(mask.keep)]
+    return None if mask is None else [file_digest(absolute(mask.uri)), str(mask.keep), str(mask.band)]

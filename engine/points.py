@@ -12,13 +12,11 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import fsspec
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import rasterio
 from numpy.typing import NDArray
 from pyogrio.errors import DataSourceError
 
@@ -28,6 +26,7 @@ from engine.errors import InputError
 from engine.ground import read_named
 from engine.map_values import MapValues
 from engine.objects import absolute, local_file
+from engine.read import read_whole
 from engine.types import Grid, Tile
 
 COLUMNS = ("id", "map_code", "map_name", "x", "y", "longitude", "latitude", "design", "reference")
@@ -210,7 +209,7 @@ def _missing(points: pd.DataFrame, place: str) -> int:
 
 def _located(strata: Strata, tile: int, wanted: Sequence[tuple[int, int]]) -> list[tuple[int, float, float]]:
     """(class index, x, y) of pixels given by class and rank in row-major order."""
-    values = strata.values.index(read_named(strata.places[tile], _read))
+    values = strata.values.index(read_named(strata.places[tile], read_whole))
     core, r = strata.tiles[tile].core, strata.grid.resolution
     found = []
     cells: Mapping[int, NDArray[np.intp]] = {index: np.flatnonzero(values == index) for index, _ in wanted}
@@ -218,9 +217,3 @@ def _located(strata: Strata, tile: int, wanted: Sequence[tuple[int, int]]) -> li
         y, x = divmod(int(cells[index][rank]), values.shape[1])
         found.append((index, strata.grid.left + (core.x0 + x + 0.5) * r, strata.grid.top - (core.y0 + y + 0.5) * r))
     return found
-
-
-def _read(path: str) -> NDArray[Any]:
-    with rasterio.open(path) as source:
-        values: NDArray[Any] = source.read(1)
-        return values

@@ -6,20 +6,58 @@ Opening costs a request on a store and half a millisecond on a disk, and neighbo
 from __future__ import annotations
 
 import os
+import re
 import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import rasterio
+from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
+
+from engine.header import Header, read_header
 
 _MOST = 1024
 """Rasters idle at most: the scenes of a season under one tile, each band a file, are some hundreds."""
 
 
-_Stamp = tuple[int, int, int] | None
+_Stamp = tuple[tuple[int, int, int] | None, ...]
+_BESIDE = ("", ".msk", ".aux.xml")
+"""A raster and what GDAL keeps of it in files beside it."""
+_ABSENT = re.compile(
+    r"code: 40[034]|AccessDenied|NoSuchKey|No such file|does not exist|not recogni[sz]ed|Access Denied"
+)
+"""What stores answer about an object that is not there; those that do not let it be listed answer 403."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """An open raster with its header, read once, and the far mask beside it, if there is one."""
+
+    source: DatasetReader
+    header: Header
+    mask: DatasetReader | None
+
+    def close(self) -> None:
+        """Close the raster and its mask."""
+        self.source.close()
+        if self.mask is not None:
+            self.mask.close()
+
+
+def open_raster(path: str) -> Raster:
+    """The raster at GDAL's path, with its header. Raises rasterio's errors.
+
+    A mask beside it, ``.msk``: GDAL finds a local one by its name, without listing the folder; a far one costs one
+    request each time that a raster is opened, and the answer that there is none is remembered as long as the process
+    lives.
+    """
+    source = rasterio.open(path)
+    mask = _far_mask(path) if path.startswith("/vsi") else None
+    return Raster(source, read_header(source, mask is not None), mask)
 
 
 class Rasters:
@@ -34,11 +72,11 @@ class Rasters:
         self.opened = 0
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._limit = _MOST if files == resource.RLIM_INFINITY else min(_MOST, files // 3)
-        self._idle: OrderedDict[str, tuple[DatasetReader, _Stamp]] = OrderedDict()
+        self._idle: OrderedDict[str, tuple[Raster, _Stamp]] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
-    def use(self, path: str) -> Iterator[DatasetReader]:
+    def use(self, path: str) -> Iterator[Raster]:
         """The raster at ``path`` for the length of the block. Raises rasterio's errors where it cannot be opened."""
         stamp = _stamp(path)
         with self._lock:
@@ -49,7 +87,7 @@ class Rasters:
         if source is None:
             with self._lock:
                 self.opened += 1
-            source = rasterio.open(path)
+            source = open_raster(path)
         try:
             yield source
         except BaseException:
@@ -58,7 +96,7 @@ class Rasters:
         for extra in self._put_back(path, source, stamp):
             extra.close()
 
-    def _put_back(self, path: str, source: DatasetReader, stamp: _Stamp) -> list[DatasetReader]:
+    def _put_back(self, path: str, source: Raster, stamp: _Stamp) -> list[Raster]:
         """Keep it; returns what is to be closed: another of the same name, and the oldest beyond the limit."""
         with self._lock:
             extra = [self._idle.pop(path)[0]] if path in self._idle else []
@@ -69,9 +107,25 @@ class Rasters:
 
 
 def _stamp(path: str) -> _Stamp:
-    """What changes when a file here does; None for a path that is none of this machine's."""
+    """What changes when a file here, or what lies beside it, does; nothing but None for what is none of this
+    machine's."""
+    return tuple(_told(path + ending) for ending in _BESIDE)
+
+
+def _told(path: str) -> tuple[int, int, int] | None:
     try:
         told = os.stat(path)
     except OSError:
         return None
     return told.st_ino, told.st_size, told.st_mtime_ns
+
+
+def _far_mask(path: str) -> DatasetReader | None:
+    """The ``.msk`` beside a far raster, None where there is none. A signature in the link stays at its end."""
+    name, mark, query = path.partition("?")
+    try:
+        return rasterio.open(f"{name}.msk{mark}{query}")
+    except RasterioIOError as error:
+        if _ABSENT.search(f"{error}; {error.__cause__}"):
+            return None
+        raise

@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 import random
 import re
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,13 +24,14 @@ import rasterio
 from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader
 from rasterio.windows import Window as SourceWindow
 
+from engine.claims import Claim
 from engine.errors import InfrastructureError, InputError, TileError
-from engine.rasters import Rasters
+from engine.header import CODES, Reading, decide, filled
+from engine.rasters import Raster, Rasters, open_raster
 from engine.signing import Links
-from engine.types import Grid, Item, Window
+from engine.types import Asset, Grid, Item, Window
 
 T = TypeVar("T")
 
@@ -72,12 +75,27 @@ class Patch:
     """The part of a source image that a window of the grid needs, in the source's own pixels.
 
     values: (y, x) of the source, its dtype, undecoded. rows, cols: source indices into ``values`` of each grid pixel,
-    (h,) and (w,) where source and grid share their axes, else (h, w); -1 where the source has no pixel.
+    (h,) and (w,) where source and grid share their axes, else (h, w); -1 where the source has no pixel. valid: (y, x)
+    bool of the source, False where item, header or a mask of the file call a pixel no data, or it is not finite.
     """
 
     values: NDArray
     rows: NDArray[np.int32]
     cols: NDArray[np.int32]
+    valid: NDArray[np.bool_]
+    scale: float = 1.0
+    offset: float = 0.0
+    """physical = value * scale + offset."""
+
+    def physical(self) -> NDArray[np.float32]:
+        """(y, x) float32 of the source in physical units, NaN where there is no data."""
+        values: NDArray[np.float32] = self.values.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        values[~self.valid] = np.nan
+        return values
+
+    def known(self, nothing: float = 0) -> NDArray:
+        """``values``, ``nothing`` where there is no data."""
+        return np.where(self.valid, self.values, self.values.dtype.type(nothing))
 
     def on_grid(self, values: NDArray, nothing: float) -> NDArray:
         """``values`` (shape of ``self.values``) on the window's pixels, ``nothing`` where the source has none."""
@@ -103,6 +121,14 @@ class SceneReader:
         self.rasters = Rasters()
         self.reads = 0
         self.bytes_read = 0
+        self._told: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take_told(self) -> dict[str, int]:
+        """Where item, header and document disagreed since this was last asked: sentence -> in how many reads."""
+        with self._lock:
+            told, self._told = dict(sorted(self._told.items())), Counter()
+        return told
 
     def __call__(self, item: Item, band: str, window: Window, margin: int = 0) -> Patch | None:
         """The patch of one band for ``window``, grown by ``margin`` source pixels; None where they do not meet.
@@ -117,15 +143,24 @@ class SceneReader:
                 place=f"item {item.id}",
                 remedy="name it under inputs.*.assets, or drop the item from the catalogue",
             )
-        href = item.assets[band].href
-        place = f"item {item.id}, asset {band} ({href})"
+        asset = item.assets[band]
+        place = f"item {item.id}, asset {band} ({asset.href})"
 
-        def read(path: str) -> Patch | None:
-            with self.rasters.use(path) as source:
-                return _patch_of(source, self.grid, window, margin)
+        def read(path: str) -> tuple[Patch | None, Reading]:
+            with self.rasters.use(path) as raster:
+                reading = decide(raster.header, asset, item.sensor, band)
+                return _patch_of(raster, reading, self.grid, window, margin), reading
 
-        patch = patiently(href, place, read, links=self.links, sign=item.sign)
+        try:
+            patch, reading = patiently(asset.href, place, read, links=self.links, sign=item.sign)
+        except InputError as error:
+            if error.place:
+                raise
+            raise TileError(error.value, expected=error.expected, place=place, remedy=error.remedy) from error
         self.reads += 1
+        if reading.told and patch is not None:
+            with self._lock:
+                self._told.update(f"{item.collection}, {band}: {sentence}" for sentence in reading.told)
         self.bytes_read += patch.values.nbytes if patch else 0
         return patch
 
@@ -143,8 +178,10 @@ def patiently(
         path = links.open_path(href, sign, renew=refused)
         # After a failure, what GDAL remembers of the file may be the damaged half.
         extra = {"CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/"} if attempt else {}
+        if not path.startswith("/vsi"):
+            extra["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # no listing, but masks and headers beside a file are seen
         try:
-            with rasterio.Env(**gdal_settings(), **extra):
+            with rasterio.Env(**(gdal_settings() | extra)):
                 return read(path)
         except (RasterioError, OSError, ValueError) as error:
             text = _whole_text(error, path, href)
@@ -156,16 +193,37 @@ def patiently(
     raise AssertionError("the last attempt returns or raises")
 
 
-def read_patch(path: str, grid: Grid, window: Window, margin: int = 0) -> Patch | None:
-    """The part of a raster's first band that ``window`` needs, grown by ``margin`` source pixels, or None.
+def read_patch(
+    path: str, grid: Grid, window: Window, margin: int = 0, *, band: int | str | None = None
+) -> Patch | None:
+    """The part of a raster of codes that ``window`` needs, grown by ``margin`` source pixels, or None.
 
-    Raises ValueError for a raster without CRS or geotransform, rasterio's errors for one that cannot be read.
+    ``band``: number from 1 or name; None: the only one. Raises InputError without place for a raster that cannot be
+    read as codes, ValueError for one without CRS or geotransform, rasterio's errors for one that cannot be read.
     """
-    with rasterio.open(path) as source:
-        return _patch_of(source, grid, window, margin)
+    raster = open_raster(path)
+    try:
+        reading = decide(raster.header, Asset(path, "", Claim(band=band)), CODES, "")
+        return _patch_of(raster, reading, grid, window, margin)
+    finally:
+        raster.close()
 
 
-def _patch_of(source: DatasetReader, grid: Grid, window: Window, margin: int) -> Patch | None:
+def read_whole(path: str, shape: tuple[int, int] | None = None) -> NDArray:
+    """All pixels of a map of classes, or every so many of them at ``shape``; its type's largest number, as in a map,
+    where there is no data."""
+    raster = open_raster(path)
+    try:
+        reading = decide(raster.header, Asset(path, ""), CODES, "")
+        shape = shape or raster.source.shape
+        values, valid = _pixels(raster, reading, SourceWindow(0, 0, raster.source.width, raster.source.height), shape)
+    finally:
+        raster.close()
+    return np.where(valid, values, np.iinfo(values.dtype).max).astype(values.dtype)
+
+
+def _patch_of(raster: Raster, reading: Reading, grid: Grid, window: Window, margin: int) -> Patch | None:
+    source = raster.source
     if source.crs is None or source.transform.is_identity:
         raise ValueError("it has no CRS or no geotransform")
     rows, cols = _source_index(grid, window, source.crs.to_wkt(), tuple(source.transform)[:6], source.shape)
@@ -174,8 +232,26 @@ def _patch_of(source: DatasetReader, grid: Grid, window: Window, margin: int) ->
         return None
     r0, r1 = max(int(inside_rows.min()) - margin, 0), min(int(inside_rows.max()) + 1 + margin, source.height)
     c0, c1 = max(int(inside_cols.min()) - margin, 0), min(int(inside_cols.max()) + 1 + margin, source.width)
-    values = source.read(1, window=SourceWindow(c0, r0, c1 - c0, r1 - r0))
-    return Patch(values, np.where(rows < 0, -1, rows - r0), np.where(cols < 0, -1, cols - c0))
+    values, valid = _pixels(raster, reading, SourceWindow(c0, r0, c1 - c0, r1 - r0), (r1 - r0, c1 - c0))
+    return Patch(
+        values, np.where(rows < 0, -1, rows - r0), np.where(cols < 0, -1, cols - c0), valid,
+        reading.scale, reading.offset,
+    )  # fmt: skip
+
+
+def _pixels(
+    raster: Raster, reading: Reading, window: SourceWindow, shape: tuple[int, int]
+) -> tuple[NDArray, NDArray[np.bool_]]:
+    """(values, valid) of the band in a window of the source: no data by header, item or mask is not valid."""
+    values = raster.source.read(reading.band, window=window, out_shape=shape)
+    valid = ~filled(values, reading.nodata)
+    if reading.masked:
+        if raster.mask is None:
+            seen = raster.source.read_masks(reading.band, window=window, out_shape=shape)
+        else:
+            seen = raster.mask.read(min(reading.band, raster.mask.count), window=window, out_shape=shape)
+        valid &= seen != 0
+    return values, valid
 
 
 @lru_cache(maxsize=32)

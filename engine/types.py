@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+from engine.claims import SILENT, Claim, fills_of, line_of
 
 OPTICAL_BANDS = ("blue", "green", "red", "nir", "swir1")
 RADAR_BANDS = ("vv", "vh")
@@ -169,16 +171,35 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One band of one scene, resolved: how to fetch it and how its numbers become physical values."""
+    """One band of one scene: how to fetch it, and what is said of its numbers before the file itself is asked."""
 
     href: str
     """Absolute path or URL, unsigned."""
     identity: str
     """What changes when the bytes change: checksum, ETag with size, or size with mtime."""
-    scale: float = 1.0
-    offset: float = 0.0
-    """physical = DN * scale + offset (reflectance 0 to 1, linear power, kelvin)."""
-    nodata: float | None = None
+    item: Claim = SILENT
+    """What the item states."""
+    family: Claim = SILENT
+    """What the product family's document says, the last resort after the file's own header."""
+    line: tuple[float, float] = (1.0, 0.0)
+    """Slope and shift on the physical value, such as to what another sensor would have seen."""
+
+    @property
+    def scale(self) -> float | None:
+        """As expected where the file's header is silent; None where only the header can tell."""
+        line = line_of([self.item, self.family])
+        return None if line is None else line[0] * self.line[0]
+
+    @property
+    def offset(self) -> float:
+        """As expected where the file's header is silent."""
+        line = line_of([self.item, self.family])
+        return (0.0 if line is None else line[1]) * self.line[0] + self.line[1]
+
+    @property
+    def nodata(self) -> float | None:
+        """As expected where the file's header is silent; None where there is none, or NaN."""
+        return next(iter(fills_of(self.item, SILENT, self.family)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +226,9 @@ class Item:
     @property
     def identity(self) -> str:
         """Digest of all that decides the pixels this item gives."""
-        bands = {name: [a.identity, a.scale, a.offset, a.nodata] for name, a in sorted(self.assets.items())}
+        bands = {
+            name: [a.identity, astuple(a.item), astuple(a.family), a.line] for name, a in sorted(self.assets.items())
+        }
         return digest([self.id, self.collection, self.sensor, self.datetime.isoformat(), self.mask_kind, bands])
 
 

@@ -44,7 +44,7 @@ def check_places(spec: Spec, *, stores: bool = True) -> None:
     grid = make_grid(area, spec.grid)
     if spec.mask is not None:
         with about(f"mask.uri = {spec.mask.uri}"):
-            overlap(raster_box(spec.mask.uri, grid), grid)
+            overlap(raster_box(spec.mask.uri, grid, spec.mask.band, spec.mask.keep or ()), grid)
     if spec.labels is not None:
         check_labels(spec, grid)
     if spec.parcels is not None:

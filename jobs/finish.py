@@ -84,8 +84,9 @@ def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, folders: Mapping[
     labels = labels if labels and is_raster(labels) and small else None
     with suppress(RasterioError, OSError, TilthError):  # the map is whole without its picture
         image = picture.draw(
-            spec.output.uri, card, plan, folders, title=spec.name, codes=spec.output.codes, truth=labels
-        )
+            spec.output.uri, card, plan, folders, title=spec.name, codes=spec.output.codes, truth=labels,
+            truth_band=spec.labels.band if spec.labels else None,
+        )  # fmt: skip
         output.put("map.png", image)
 
 

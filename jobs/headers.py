@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import fsspec
@@ -11,28 +12,42 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
 import pyproj
-import rasterio
 from rasterio.warp import transform_bounds
 
+from engine.claims import Claim
 from engine.errors import InputError
 from engine.ground import read_named
+from engine.header import CODES, decide
 from engine.objects import absolute
-from engine.types import Grid, Window
+from engine.rasters import open_raster
+from engine.types import Asset, Grid, Window
 
 Box = tuple[float, float, float, float]
 """(left, bottom, right, top)."""
 
 
-def raster_box(uri: str, grid: Grid) -> Box:
-    """Bounds of a raster in the grid's CRS; only its header is read."""
+def raster_box(uri: str, grid: Grid, band: int | str | None = None, keep: Sequence[int] = ()) -> Box:
+    """Bounds of a raster of codes in the grid's CRS; only its header is read. InputError where it cannot be read as
+    codes: no CRS, several bands and none named, a data type that holds no codes; or where its header calls no data
+    what is asked for by ``keep``."""
 
     def box(path: str) -> Box:
-        with rasterio.open(path) as source:
-            if source.crs is None:
+        raster = open_raster(path)
+        try:
+            reading = decide(raster.header, Asset(path, "", Claim(band=band)), CODES, "")
+            lost = [code for code in keep if code in reading.nodata]
+            if lost:
+                raise InputError(
+                    f"its header calls {lost[0]} no data", expected="the values to keep among its data",
+                    remedy="take it out of keep, or out of the header (gdal_edit -unsetnodata)",
+                )  # fmt: skip
+            if raster.source.crs is None:
                 raise InputError(
                     "the raster says no CRS", expected="a CRS and a geotransform", remedy="gdal_edit -a_srs"
                 )
-            return transform_bounds(source.crs, grid.crs, *source.bounds)
+            return transform_bounds(raster.source.crs, grid.crs, *raster.source.bounds)
+        finally:
+            raster.close()
 
     return read_named(uri, box)
 

@@ -76,7 +76,14 @@ def _label_ground(key: str, labels: LabelOptions, grid: Grid) -> Box:
                 place=f"{key.removesuffix('uri')}column",
                 remedy="leave it out: it is for polygons",
             )
-        return overlap(raster_box(labels.uri, grid) if raster else polygon_box(labels.uri, labels.column, grid), grid)
+        if not raster and labels.band is not None:
+            raise SpecError(
+                f"{labels.band!r}, but the labels are polygons",
+                place=f"{key.removesuffix('uri')}band",
+                remedy="leave it out: it is for rasters",
+            )
+        box = raster_box(labels.uri, grid, labels.band) if raster else polygon_box(labels.uri, labels.column, grid)
+        return overlap(box, grid)
 
 
 def _check_legend(uri: str) -> None:

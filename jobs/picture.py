@@ -8,15 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
 
 from engine.ground import read_named
 from engine.map_values import NODATA, MapValues, map_values
 from engine.models import Card
 from engine.output import Product
 from engine.plan import Plan
+from engine.read import read_whole
 from engine.samples import read_codes
 from engine.types import Grid, Tile, Window
 
@@ -34,6 +33,7 @@ def draw(
     codes: bool = False,
     truth: str | None = None,
     truth_is: str = "labels",
+    truth_band: int | str | None = None,
 ) -> bytes:
     """A PNG: the class map, beside it the truth (a raster of codes) if there is one, and the confidence.
 
@@ -52,7 +52,7 @@ def draw(
     confidence = _decimated(uri, "confidence", plan, folders, factor)
     panels: list[tuple[str, Any]] = [("map", _coloured(classes, card))]
     if truth is not None:
-        panels.append((truth_is, _coloured(_truth(truth, plan.grid, card, factor), card)))
+        panels.append((truth_is, _coloured(_truth(truth, plan.grid, card, factor, truth_band), card)))
     panels.append(("confidence, %", np.ma.masked_equal(confidence, NODATA)))
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5.2 * len(panels), 6), constrained_layout=True)
     for axis, (name, image) in zip(np.atleast_1d(axes), panels, strict=True):
@@ -79,7 +79,8 @@ def _decimated(
         y0, y1, x0, x1 = (-(-edge // factor) for edge in tile.core)
         if y1 > y0 and x1 > x0:
             name = f"{uri}/{folders[tile.id]}/{product}.tif"
-            read = read_named(name, lambda path: _read_at(path, (y1 - y0, x1 - x0)))
+            shape = y1 - y0, x1 - x0
+            read = read_named(name, lambda path: read_whole(path, shape))
             picture[y0:y1, x0:x1] = held.index(read) if held else read
 
     with ThreadPoolExecutor(_PARALLEL) as pool:
@@ -87,19 +88,13 @@ def _decimated(
     return picture
 
 
-def _read_at(path: str, shape: tuple[int, int]) -> NDArray[Any]:
-    with rasterio.open(path) as source:
-        values: NDArray[Any] = source.read(1, out_shape=shape, resampling=Resampling.nearest)
-        return values
-
-
 def truth_index(uri: str, grid: Grid, card: Card) -> NDArray[np.uint8]:
     """A raster of codes on the whole grid, as the card's class indices; codes it has no class for are no data."""
     return _truth(uri, grid, card, 1)
 
 
-def _truth(uri: str, grid: Grid, card: Card, factor: int) -> NDArray[np.uint8]:
-    codes = read_codes(uri, grid, Window(0, grid.height, 0, grid.width))
+def _truth(uri: str, grid: Grid, card: Card, factor: int, band: int | str | None = None) -> NDArray[np.uint8]:
+    codes = read_codes(uri, grid, Window(0, grid.height, 0, grid.width), band=band)
     index = np.full(codes.shape, NODATA, np.uint8)
     for position, entry in enumerate(card.classes):
         index[codes == entry.code] = position

@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("kernels", "engine", "jobs")
 
-NOUNS = {"colours", "errors", "memory", "types"}
+NOUNS = {"claims", "colours", "errors", "memory", "types", "units"}
 STAGES = {
-    "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "ledger", "map_values", "models",
+    "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "header", "ledger", "map_values", "models",
     "objects", "output", "parcels", "plausible", "points", "predict", "rasters", "read", "samples", "signing",
     "steps", "store", "training", "xarrays",
 }  # fmt: skip
@@ -25,6 +25,8 @@ FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
 
 SIDEWAYS = {
     ("read", "rasters"): "what a tile opened the next finds open",
+    ("read", "header"): "how a raster is read is decided in one place",
+    ("rasters", "header"): "a header is read once, when its raster is opened",
     ("read", "signing"): "a link is signed at the moment it is opened",
     ("cube", "read"): "the Patch that a reader gives is placed on the grid after despeckling",
     ("cube", "plausible"): "what cannot be is refused where it is read",
@@ -51,6 +53,7 @@ SIDEWAYS = {
     ("assess", "accuracy"): "the same scores, resampled and permuted",
     ("points", "accuracy"): "areas are estimated from the points",
     ("points", "assess"): "points are drawn by a design",
+    ("points", "read"): "its pixels are read whole, as any raster's are",
     ("points", "objects"): "points are a file that a person named",
     ("points", "ground"): "a map's tile is a raster like any other",
 }

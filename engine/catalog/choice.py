@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pystac
 
+from engine.catalog.bands import split_key
 from engine.catalog.naming import NAMINGS, Naming
 from engine.catalog.product import family, polarisations, product_names
 from engine.catalog.satellite import platform
@@ -36,7 +37,7 @@ def choose_assets(item: pystac.Item, source: SourceOptions, sensor: str) -> tupl
         mask = overrides.get("mask", naming.mask)
         keys.update({"mask": mask} if mask and source.mask != "none" else {})
         keys = {band: _spelled(key, item) for band, key in keys.items()}
-        missing = [f"{band} ({key})" for band, key in keys.items() if key not in item.assets]
+        missing = [f"{band} ({key})" for band, key in keys.items() if split_key(key, item.assets)[0] not in item.assets]
         strange = len(set(keys.values()) - {*naming.bands.values(), naming.mask, *overrides.values()})
         if best is None or (len(missing), strange) < best[0]:
             best = (len(missing), strange), missing, naming, keys

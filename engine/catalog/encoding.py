@@ -1,77 +1,87 @@
-"""How an asset's numbers become physical values, decided on the item's own metadata, with the reason in words."""
+"""What is said of an asset's numbers before its file is opened, by the item and by its family's document, in words."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pystac
 
+from engine.catalog.bands import band_field
 from engine.catalog.naming import Naming
-from engine.catalog.product import band_field, baseline, family, unit_word
+from engine.catalog.product import baseline, family
 from engine.catalog.satellite import KNOWN, platform
+from engine.claims import Claim
 from engine.errors import InputError
+from engine.units import check_unit
 
 S2_OFFSET = -0.1
 """BOA_ADD_OFFSET -1000 over the quantification value 10000, in products from baseline 04.00."""
 S2_OFFSET_SINCE = 4.0
-REFUSED_UNITS = {
-    "radar": (("decibel", "amplitude"), "linear power", "choose a product in linear power, such as sentinel-1-rtc"),
-    "c2": (("decibel", "amplitude"), "linear power", "choose covariances in linear power"),
-    "thermal": (("celsius", "fahrenheit"), "kelvin", "choose a product in kelvin"),
-    "optical": (("watt", "radiance"), "surface reflectance", "choose a Level-2 (surface reflectance) collection"),
-}
-"""Sensor -> words as ``unit_word`` gives them, what is wanted, and the way there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """physical = DN * scale + offset, with the DN that stands for no data, and why so."""
+    """What the item states and what its family documents, and why so."""
 
-    scale: float
-    offset: float
-    nodata: float | None
+    item: Claim
+    family: Claim
     why: str
 
 
-def decide_encoding(item: pystac.Item, sensor: str, band: str, asset: pystac.Asset, naming: Naming | None) -> Encoding:
-    """The encoding of one band: what the asset states, else what its product family documents (``naming``, None where
-    the family is not known).
+def decide_encoding(
+    item: pystac.Item, sensor: str, band: str, asset: pystac.Asset, naming: Naming | None, which: Claim
+) -> Encoding:
+    """What item and product family (``naming``, None where it is not known) say of one band, ``which`` of its asset.
 
-    A nodata of NaN comes back as None: in float rasters NaN needs no declaration. InputError: a wrong unit, several
-    bands in one asset, or no scale anywhere.
+    Which of them counts is decided when the file is opened: its header stands between the two. InputError: a unit that
+    is refused, or numbers that are none.
     """
     place = f"item {item.id}, asset of {band}"
-    _check_unit(str(band_field(asset, "unit") or ""), sensor, place)
-    if len(asset.extra_fields.get("raster:bands") or ()) > 1:
-        raise InputError(
-            f"{len(asset.extra_fields['raster:bands'])} bands in one asset", expected="one band a file", place=place
-        )
-    nodata = _number(band_field(asset, "nodata"), "nodata", place)
-    if nodata is None and naming is not None and band_field(asset, "nodata") is None:
-        nodata = naming.nodata
-    scale = _number(band_field(asset, "scale"), "scale", place)
-    offset = _number(band_field(asset, "offset"), "offset", place)
+    stated = stated_numbers(asset, which, place)
+    unit = stated.unit
+    try:
+        check_unit(unit, sensor)
+    except InputError as error:
+        raise InputError(error.value, expected=error.expected, place=place, remedy=error.remedy) from None
+    document = Claim()
+    if naming is not None:
+        document = Claim(scale=naming.scale, offset=naming.offset, nodata=naming.nodata, dtype=naming.dtype)
     if platform(item).startswith("sentinel-2") and sensor == "optical" and not family(item):
-        offset, why = sentinel2_offset(item, offset, place)
-        return Encoding(scale or 1e-4, offset, nodata, why)
-    if scale is not None:
-        return Encoding(scale, offset or 0.0, nodata, "stated by the item")
+        offset, why, by_item = sentinel2_offset(item, stated.offset, place)
+        document = replace(document, scale=1e-4, offset=None if by_item else offset, dtype="uint16")
+        return Encoding(replace(stated, offset=offset if by_item else None), document, why)
+    if stated.scale is not None:
+        return Encoding(stated, document, "stated by the item")
     if sensor in ("radar", "c2"):
-        unit = band_field(asset, "unit")
-        return Encoding(1.0, 0.0, nodata, f"unit {unit}" if unit else "no unit stated: taken as linear power")
-    if naming is None:
-        raise InputError(
-            f"no scale stated, and {platform(item) or 'no platform stated'!r} is none whose products are known",
-            expected=f"raster:bands with scale and offset, or a platform that is known: {KNOWN}",
-            place=place,
-            remedy="add one of them to the item",
-        )
-    return Encoding(naming.scale, naming.offset, nodata, f"nothing stated: {naming.product} as documented")
+        document = replace(document, scale=1.0, offset=0.0, dtype="float32")
+        return Encoding(stated, document, f"unit {unit}" if unit else "no unit stated: taken as linear power")
+    known = (
+        f"{naming.product} as documented"
+        if naming
+        else f"{platform(item) or 'no platform stated'!r} is none of those known, {KNOWN}"
+    )
+    return Encoding(stated, document, f"nothing stated: {known}")
 
 
-def sentinel2_offset(item: pystac.Item, stated: float | None, place: str) -> tuple[float, str]:
-    """(offset, reason) of a Sentinel-2 L2A band; ``stated`` is its raster:bands offset in reflectance, or None.
+def stated_numbers(asset: pystac.Asset, which: Claim, place: str) -> Claim:
+    """What the item states of one band of its asset; ``which``: its number, or its name where only the file knows."""
+    bare = pystac.Asset(asset.href, extra_fields={}) if isinstance(which.band, str) else asset
+    number = which.band if isinstance(which.band, int) else 1
+    unit, dtype = band_field(bare, "unit", number), band_field(bare, "data_type", number)
+    return replace(
+        which,
+        scale=_number(band_field(bare, "scale", number), "scale", place),
+        offset=_number(band_field(bare, "offset", number), "offset", place),
+        nodata=_fill(band_field(bare, "nodata", number), place),
+        unit=None if unit is None else str(unit),
+        dtype=None if dtype is None else str(dtype),
+    )
+
+
+def sentinel2_offset(item: pystac.Item, stated: float | None, place: str) -> tuple[float, str, bool]:
+    """(offset, reason, whether the item itself says so) of a Sentinel-2 L2A band; ``stated`` is its raster:bands offset
+    in reflectance, or None.
 
     In this order: (1) a provider who says ``boa_offset_applied: true`` has added it to the DNs, so it is 0, whatever
     raster:bands says (Earth Search v1 states -0.1 beside the flag); (2) the stated offset; (3) the baseline: -0.1 from
@@ -85,7 +95,7 @@ def sentinel2_offset(item: pystac.Item, stated: float | None, place: str) -> tup
     said = f"baseline {version or 'unknown'}"
     if flag is True:
         conflict = f", against raster:bands offset {stated:g}" if stated else ""
-        return 0.0, f"{said}, boa_offset_applied{conflict}"
+        return 0.0, f"{said}, boa_offset_applied{conflict}", True
     if stated is not None:
         if min(abs(stated), abs(stated - S2_OFFSET)) > 1e-9:
             raise InputError(
@@ -96,7 +106,7 @@ def sentinel2_offset(item: pystac.Item, stated: float | None, place: str) -> tup
             )
         usual = S2_OFFSET if number is not None and number >= S2_OFFSET_SINCE else 0.0
         unusual = f" (unusual: ESA's products of it have {usual:g})" if number is not None and stated != usual else ""
-        return stated, f"{said}, raster:bands offset {stated:g}{unusual}"
+        return stated, f"{said}, raster:bands offset {stated:g}{unusual}", True
     if number is None:
         raise InputError(
             f"processing baseline {version!r} and no raster:bands offset",
@@ -104,14 +114,13 @@ def sentinel2_offset(item: pystac.Item, stated: float | None, place: str) -> tup
             place=place,
             remedy="add one of them to the item, or use another catalogue",
         )
-    return (S2_OFFSET if number >= S2_OFFSET_SINCE else 0.0), f"{said}, no offset in raster:bands"
+    return (S2_OFFSET if number >= S2_OFFSET_SINCE else 0.0), f"{said}, no offset in raster:bands", flag is False
 
 
-def _check_unit(unit: str, sensor: str, place: str) -> None:
-    refused, expected, remedy = REFUSED_UNITS[sensor]
-    found = unit_word(unit)
-    if found in refused or (sensor == "optical" and any(word in found for word in refused)):
-        raise InputError(f"unit {unit!r}", expected=expected, place=place, remedy=remedy)
+def _fill(value: object, place: str) -> float | str | None:
+    """The number that stands for no data, ``"nan"`` for NaN."""
+    number = _number(value, "nodata", place)
+    return "nan" if number is None and value is not None else number
 
 
 def _number(value: object, name: str, place: str) -> float | None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pystac
 
-from engine.catalog.product import band_field, family
+from engine.catalog.bands import band_field
+from engine.catalog.product import family
 from engine.errors import InputError
 
 MASK_KINDS: Mapping[str, str] = {
@@ -34,14 +35,15 @@ _OF_FAMILY = {"hls": "hls_fmask", "dea": "dea_fmask"}
 """Several tools call what they write a Fmask, and number it differently: the product says which it is."""
 
 
-def recognise_mask(item: pystac.Item, sensor: str, key: str, said: str | None) -> tuple[str, str]:
-    """(kind, by what it is recognised) of the item's asset ``key``; ``said``: the user's own word for it, which counts.
+def recognise_mask(item: pystac.Item, sensor: str, key: str, said: str | None, band: str = "") -> tuple[str, str]:
+    """(kind, by what it is recognised) of the item's asset ``key``; ``said``: the user's own word for it, which
+    counts; ``band``: the name of its band, where the asset has several.
 
     InputError where nothing tells, where names tell different kinds, or where it holds fractions, with the kinds known.
     """
     asset = item.assets[key]
     by_classes, classes = _by_classes(asset)
-    names = list(_by_names(item, key, asset))
+    names = list(_by_names(item, key, asset, band))
     kinds = {kind for kind, _ in names}
     if said:
         told = {by_classes, *kinds} - {"", "fmask?", said}
@@ -64,10 +66,10 @@ def recognise_mask(item: pystac.Item, sensor: str, key: str, said: str | None) -
     return names[0][0], "by its " + " and ".join(dict.fromkeys(witness for _, witness in names))
 
 
-def _by_names(item: pystac.Item, key: str, asset: pystac.Asset) -> Iterator[tuple[str, str]]:
+def _by_names(item: pystac.Item, key: str, asset: pystac.Asset, band: str) -> Iterator[tuple[str, str]]:
     """(kind, witness) of the asset's key, its file's name and its title, as far as they tell."""
     file = asset.href.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    for witness, text in (("key", key), ("file name", file), ("title", asset.title or "")):
+    for witness, text in (("key", key), ("file name", file), ("title", asset.title or ""), ("band", band)):
         found = next((kind for kind, pattern in _NAMES if pattern.search(text.lower())), "")
         if found:
             yield (_OF_FAMILY.get(family(item), found) if found == "fmask?" else found), witness

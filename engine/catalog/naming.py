@@ -27,6 +27,8 @@ class Naming:
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
+    dtype: str = "uint16"
+    """The data type that the encoding is documented for."""
     family: str = ""
     """As ``engine.catalog.product.family`` names it: a naming holds for items of its family alone."""
 
@@ -84,14 +86,16 @@ NAMINGS: Mapping[str, tuple[Naming, ...]] = {
                _optical("SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5"), "QA_PIXEL", **_SR2),
     ),
     "radar": (
-        Naming("Sentinel-1", ("sentinel-1",), _radar("vv", "vh")),
-        Naming("Sentinel-1, upper case", ("sentinel-1",), _radar("VV", "VH")),
-        Naming("Sentinel-1 RTC, gamma0", ("sentinel-1",), _radar("gamma0_vv", "gamma0_vh")),
+        Naming("Sentinel-1", ("sentinel-1",), _radar("vv", "vh"), dtype="float32"),
+        Naming("Sentinel-1, upper case", ("sentinel-1",), _radar("VV", "VH"), dtype="float32"),
+        Naming("Sentinel-1 RTC, gamma0", ("sentinel-1",), _radar("gamma0_vv", "gamma0_vh"),
+               dtype="float32"),
     ),
     "c2": (
-        Naming("Sentinel-1 dual-pol covariance C2", ("sentinel-1",), {band: band for band in ASSET_BANDS["c2"]}),
+        Naming("Sentinel-1 dual-pol covariance C2", ("sentinel-1",), {band: band for band in ASSET_BANDS["c2"]},
+               dtype="float32"),
         Naming("Sentinel-1 dual-pol covariance C2, upper case", ("sentinel-1",),
-               dict(zip(ASSET_BANDS["c2"], ("C11", "C22", "C12_real", "C12_imag"), strict=True))),
+               dict(zip(ASSET_BANDS["c2"], ("C11", "C22", "C12_real", "C12_imag"), strict=True)), dtype="float32"),
     ),
     "thermal": (
         Naming("Landsat 8/9 Collection 2 ST", _LANDSAT, {_LST: "lwir11"}, "qa_pixel", **_ST2),

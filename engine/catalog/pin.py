@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
+from engine.claims import Claim
 from engine.errors import InputError
 from engine.types import Asset, Item
 
@@ -29,7 +31,7 @@ def read_items(content: bytes) -> tuple[Item, ...]:
         try:
             record = json.loads(line)
             record["datetime"] = datetime.fromisoformat(record["datetime"])
-            record["assets"] = {band: Asset(**asset) for band, asset in record["assets"].items()}
+            record["assets"] = {band: _asset(asset) for band, asset in record["assets"].items()}
             items.append(Item(**record))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
@@ -39,3 +41,12 @@ def read_items(content: bytes) -> tuple[Item, ...]:
                 remedy="plan the run again",
             ) from error
     return tuple(items)
+
+
+def _asset(record: dict[str, Any]) -> Asset:
+    """One asset; where an earlier version wrote one encoding, item's and family's in one, that is the item's."""
+    if "item" not in record:
+        stated = Claim(**{name: record.pop(name) for name in ("scale", "offset", "nodata")})
+        return Asset(**record, item=stated)
+    item, family, (slope, shift) = (record.pop(name) for name in ("item", "family", "line"))
+    return Asset(**record, item=Claim(**item), family=Claim(**family), line=(slope, shift))

@@ -9,17 +9,6 @@ import pystac
 
 _NO_BASELINE = 99
 """N9999 is what Sen2Cor writes where a user ran it: no baseline of ESA's."""
-_UNITS = {
-    "decibel": ("db", "decibel", "decibels", "decibeles", "decibel (db)", "10*log10"),
-    "celsius": ("c", "°c", "degc", "deg c", "celsius", "degree celsius", "degrees celsius", "degree c", "degrees c",
-                "celcius", "degrees celcius", "centigrade", "deg celsius", "degree_celsius"),
-    "fahrenheit": ("f", "°f", "degf", "fahrenheit", "degrees fahrenheit", "degree fahrenheit"),
-    "kelvin": ("k", "kelvin", "kelvins", "degrees kelvin", "degree kelvin", "deg k", "°k"),
-    "linear power": ("linear power", "power", "linear", "linear scale", "intensity", "natural", "gamma0", "sigma0",
-                     "linear_power", "gamma naught", "sigma naught", "m2/m2", "m^2/m^2", "m²/m²"),
-    "amplitude": ("amplitude", "linear amplitude", "digital number", "dn"),
-}  # fmt: skip
-_ONE = ("1", "unitless", "dimensionless", "none", "n/a", "-", "")
 _POLARISATIONS = {"SV": "VV", "SH": "HH", "DV": "VV VH", "DH": "HH HV"}
 """Sentinel-1's own words for what it sends and receives."""
 
@@ -136,25 +125,6 @@ def polarisations(item: pystac.Item) -> frozenset[str] | None:
     found = re.findall(r"(?<![A-Z])(VV|VH|HH|HV)(?![A-Z])", text.upper()) or re.findall(r"VV|VH|HH|HV", text.upper())
     found = found or (_POLARISATIONS[short[1]].split() if short else [])
     return frozenset(found) or None
-
-
-def unit_word(text: str) -> str:
-    """``decibel``, ``celsius``, ``fahrenheit``, ``kelvin``, ``linear power``, ``amplitude`` for any spelling of it;
-    empty for 1 and other words of no unit; the text in lower case where it is none of these."""
-    bare = re.sub(r"[\s_]+", " ", text.strip().lower()).strip("[]() ")
-    if bare in _ONE:
-        return ""
-    return next((word for word, spellings in _UNITS.items() if bare in spellings), bare)
-
-
-def band_field(asset: pystac.Asset, name: str) -> Any:
-    """A raster fact of a one-band asset: STAC 1.0 ``raster:bands``, STAC 1.1 ``bands``, or on the asset itself."""
-    fields = asset.extra_fields
-    for band in (*(fields.get("raster:bands") or ())[:1], *(fields.get("bands") or ())[:1], fields):
-        for key in (f"raster:{name}", name):
-            if isinstance(band, dict) and band.get(key) is not None:
-                return band[key]
-    return None
 
 
 def crs_code(item: pystac.Item, asset: pystac.Asset) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,17 +11,19 @@ from urllib.parse import urlsplit
 import pystac
 import shapely
 
+from engine.catalog.bands import band_names, split_key, stated_band
 from engine.catalog.choice import choose_assets, no_line
-from engine.catalog.encoding import Encoding, decide_encoding
+from engine.catalog.encoding import Encoding, decide_encoding, stated_numbers
 from engine.catalog.links import Trust, check_link, without_query
-from engine.catalog.masks import recognise_mask
-from engine.catalog.naming import NAMINGS
+from engine.catalog.masks import MASK_KINDS, recognise_mask
+from engine.catalog.naming import NAMINGS, Naming
 from engine.catalog.product import crs_code, family, level, radar_type
 from engine.catalog.satellite import platform, satellite
 from engine.catalog.source import SourceOptions
+from engine.claims import SILENT
 from engine.errors import InputError
 from engine.types import Asset, Item, digest
-from kernels.bandpass import scaling_to_oli
+from kernels.bandpass import line_to_oli
 
 _PLACED = {
     "radar": ("backscatter", "use an RTC (terrain corrected) collection, such as sentinel-1-rtc"),
@@ -54,25 +55,27 @@ def resolve_explained(item: pystac.Item, source: SourceOptions, sensor: str) -> 
     trust = Trust(source.catalog, source.allow_hosts)
     document = _document_digest(item)
     assets, encodings = {}, {}
-    for band, key in keys.items():
-        asset = item.assets[key]
-        check_link(asset.href, trust, place=f"item {item.id}, asset {key}")
+    for band, text in keys.items():
+        key, named = split_key(text, item.assets)
+        asset, place = item.assets[key], f"item {item.id}, asset {key}"
+        check_link(asset.href, trust, place=place)
         ours = platform(item).startswith(naming.platforms)
-        encoding = Encoding(1.0, 0.0, None, "")
-        if band != "mask":
-            encoding = decide_encoding(item, sensor, band, asset, naming if ours else None)
-            encoding = _as_oli(item, band, encoding) if source.bandpass else encoding
-            encodings[band] = encoding
+        which = stated_band(asset, named, _names(naming, band, source), place)
+        if band == "mask":
+            encoding = Encoding(stated_numbers(asset, which, place), SILENT, "")
+        else:
+            encoding = encodings[band] = decide_encoding(item, sensor, band, asset, naming if ours else None, which)
         assets[band] = Asset(
             href=_unsigned(asset.href) if source.sign else asset.href,
             identity=_identity(asset, key, document),
-            scale=encoding.scale,
-            offset=encoding.offset,
-            nodata=encoding.nodata,
+            item=encoding.item,
+            family=encoding.family,
+            line=_to_oli(item, band) if source.bandpass and band != "mask" else (1.0, 0.0),
         )
     kind, why = (None, "")
     if "mask" in keys:
-        kind, why = recognise_mask(item, sensor, keys["mask"], source.mask)
+        key, named = split_key(keys["mask"], item.assets)
+        kind, why = recognise_mask(item, sensor, key, source.mask, str(assets["mask"].item.name or named or ""))
         why = f"; mask {keys['mask']} is {kind}, {why}"
     elif sensor in ("optical", "thermal"):
         why = "; without a mask" + (", as asked: clouds are taken for land" if source.mask == "none" else "")
@@ -87,18 +90,25 @@ def resolve_explained(item: pystac.Item, source: SourceOptions, sensor: str) -> 
         sign=source.sign,
         spare=source.damaged == "leave_out",
     )
-    return pinned, _words(encodings) + why
+    return pinned, _words(encodings, assets) + why
 
 
-def _as_oli(item: pystac.Item, band: str, encoding: Encoding) -> Encoding:
-    """The encoding that takes DN straight to what OLI would have seen; InputError where no line is published."""
+def _names(naming: Naming, band: str, source: SourceOptions) -> tuple[str, ...]:
+    """What a band of several in one asset may be called."""
+    if band == "mask":
+        return tuple(dict.fromkeys([naming.mask or "mask", *MASK_KINDS]))
+    names = band_names(band, naming.bands[band])
+    return ("nir08", *names) if source.bandpass and band == "nir" else names
+
+
+def _to_oli(item: pystac.Item, band: str) -> tuple[float, float]:
+    """The line that takes reflectance to what OLI would have seen; InputError where none is published."""
     if family(item) == "hls":
-        return encoding  # NASA has taken both onto OLI's lines
+        return 1.0, 0.0  # NASA has taken both onto OLI's lines
     try:
-        line = scaling_to_oli(platform(item), "nir08" if band == "nir" else band, encoding.scale, encoding.offset)
+        return line_to_oli(platform(item), "nir08" if band == "nir" else band)
     except ValueError as error:
         raise no_line(item, str(error)) from None
-    return replace(encoding, scale=line[0], offset=line[1], why=f"{encoding.why}, then as OLI sees it")
 
 
 def _check_satellite(item: pystac.Item) -> None:
@@ -190,15 +200,20 @@ def _footprint(item: pystac.Item) -> dict[str, Any]:
     return dict(json.loads(shapely.to_geojson(box)))
 
 
-def _words(encodings: Mapping[str, Encoding]) -> str:
+def _words(encodings: Mapping[str, Encoding], assets: Mapping[str, Asset]) -> str:
     """One sentence for all bands that are encoded alike."""
-    groups: dict[Encoding, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for band, encoding in encodings.items():
-        groups.setdefault(encoding, []).append(band)
-    return "; ".join(f"{', '.join(bands)} = {_formula(encoding)}" for encoding, bands in groups.items())
+        groups.setdefault(_formula(encoding, assets[band]), []).append(band)
+    return "; ".join(f"{', '.join(bands)} = {formula}" for formula, bands in groups.items())
 
 
-def _formula(encoding: Encoding) -> str:
-    sign = "-" if encoding.offset < 0 else "+"
-    nodata = "NaN" if encoding.nodata is None else f"{encoding.nodata:g}"
-    return f"DN * {encoding.scale:g} {sign} {abs(encoding.offset):g}, nodata {nodata} ({encoding.why})"
+def _formula(encoding: Encoding, asset: Asset) -> str:
+    nodata = "NaN" if asset.nodata is None else f"{asset.nodata:g}"
+    if asset.scale is None:
+        return f"as its file's header says, nodata {nodata} ({encoding.why})"
+    sign = "-" if asset.offset < 0 else "+"
+    seen = ", then as OLI sees it" if asset.line != (1.0, 0.0) else ""
+    unless = "" if encoding.item.scale is not None else "; a scale in the file's header counts instead"
+    words = f"{encoding.why}{seen}{unless}"
+    return f"DN * {asset.scale:g} {sign} {abs(asset.offset):g}, nodata {nodata} ({words})"

@@ -57,7 +57,7 @@ class Labels:
         """
         if self._parcels is not None:
             return self._of_parcels(window)
-        return read_codes(self.uri, self.grid, window, self.options.ignore), self._places(window)
+        return read_codes(self.uri, self.grid, window, self.options.ignore, self.options.band), self._places(window)
 
     def codes(self) -> set[int]:
         """All codes of polygons, wherever they lie; of a raster none, which is read tile by tile."""
@@ -87,12 +87,14 @@ class Labels:
         return codes, np.where(which == 0, self._places(window), block)
 
 
-def read_codes(uri: str, grid: Grid, window: Window, ignore: Collection[int | str] = (0,)) -> NDArray[np.int64]:
+def read_codes(
+    uri: str, grid: Grid, window: Window, ignore: Collection[int | str] = (0,), band: int | str | None = None
+) -> NDArray[np.int64]:
     """A label raster's codes (y, x) int64 on the window's pixels, 0 = not labelled; InputError for what is no code."""
-    patch = read_raster(uri, grid, window)
+    patch = read_raster(uri, grid, window, band)
     if patch is None:
         return np.zeros(window.shape, np.int64)
-    return patch.on_grid(raster_codes(patch.values, ignore, uri), 0)
+    return patch.on_grid(raster_codes(patch.known(0), ignore, uri), 0)
 
 
 def draw(

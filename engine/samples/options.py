@@ -29,6 +29,8 @@ class OtherSeason(Options):
     """Its labels, raster or polygons, in the codes of the job's own legend."""
     column: str | None = None
     """For polygons: the column of codes or of names; None: ``labels.column``."""
+    band: int | str | None = None
+    """For a raster of several bands: as ``labels.band``, which it does not inherit."""
     part: Held = "any"
     """``validation``: epochs are chosen and confidence is calibrated on it; ``test``: it is the test."""
 
@@ -64,6 +66,8 @@ class LabelOptions(Options):
     """CSV in UTF-8 with columns code and name, optionally colour (#rrggbb) and kind (rows of kind CT are crops)."""
     column: str = "crop_code"
     """For polygons: the column of codes or of names."""
+    band: int | str | None = None
+    """For a raster of several bands: which holds the codes, by its number from 1 or its name in the file."""
     ignore: tuple[int | str, ...] = (0,)
     """Codes or names that mean: not labelled."""
     seasons: tuple[OtherSeason, ...] = ()
@@ -118,4 +122,5 @@ class LabelOptions(Options):
 
     def of(self, season: OtherSeason) -> LabelOptions:
         """How the labels of another season are read."""
-        return self.model_copy(update={"uri": season.uri, "column": season.column or self.column, "part": season.part})
+        own = {"uri": season.uri, "column": season.column or self.column, "band": season.band, "part": season.part}
+        return self.model_copy(update=own)

@@ -22,6 +22,7 @@ import shapely
 from pyproj import Transformer
 
 from engine.catalog import read_items, write_items
+from engine.claims import Claim
 from engine.cube import CubeOptions
 from engine.grid import GridOptions
 from engine.plan import Plan, make_plan
@@ -127,7 +128,7 @@ def _item(row: int, col: int, number: int, dates: int, outline: dict[str, object
     name = f"MADE_{row + 1:02d}{col + 1:02d}_{moment:%Y%m%d}_{number:03d}"
     bands = (*SENSOR_BANDS[sensor], *(() if sensor == "radar" else ("mask",)))
     assets = {
-        band: Asset(f"s3://archive/{name}/{band}.tif", f"1220{hash_like(name, band)}", 0.0001, -0.1, 0.0)
+        band: Asset(f"s3://archive/{name}/{band}.tif", f"1220{hash_like(name, band)}", Claim(0.0001, -0.1, 0.0))
         for band in bands
     }
     kind = {"optical": "scl", "thermal": "qa_pixel"}.get(sensor)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.shutil import copy as gdal_copy
 
+from engine.claims import SILENT, Claim
 from engine.types import ASSET_BANDS, Asset, Axis, Grid, Item
 
 CRS = "EPSG:32631"
@@ -64,8 +65,8 @@ def made_item(
     day: int = 1,
     *,
     name: str = "",
-    scale: float = 1.0,
-    offset: float = 0.0,
+    scale: float | None = 1.0,
+    offset: float | None = 0.0,
     nodata: float | None = None,
     mask_kind: str | None = None,
     sign: str | None = None,
@@ -78,7 +79,7 @@ def made_item(
     back = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
     lonlat = shapely.transform(outline, lambda xy: np.column_stack(back.transform(xy[:, 0], xy[:, 1])))
     bands = {
-        band: Asset(str(href), f"made:{href}", *((1.0, 0.0, None) if band == "mask" else (scale, offset, nodata)))
+        band: Asset(str(href), f"made:{href}", SILENT if band == "mask" else Claim(scale, offset, nodata))
         for band, href in assets.items()
     }
     return Item(

@@ -10,11 +10,12 @@ import pytest
 
 from engine.catalog import SourceOptions, deduplicate, find_items, resolve
 from engine.catalog.masks import MASK_KINDS
-from engine.catalog.product import baseline, baselines, level, polarisations, radar_type, unit_word
+from engine.catalog.product import baseline, baselines, level, polarisations, radar_type
 from engine.catalog.resolution import resolve_explained
 from engine.catalog.satellite import platform, satellite, spelled
 from engine.errors import InputError
 from engine.plan import Inputs
+from engine.units import unit_word
 from tests.engine.made_catalog import DATA, EVER, HERE, WORLD, documents, write_ndjson
 
 BANDS = ("blue", "green", "red", "nir", "swir16")

@@ -379,7 +379,19 @@ def test_power_that_is_infinite_is_no_data(tmp_path: Path) -> None:
     assert np.argwhere(layer.count[0] == 0).tolist() == [[5, 6]]
 
 
-def test_a_band_of_another_type_is_told_with_its_scene(tmp_path: Path) -> None:
-    bands = {band: values.astype(np.int32) for band, values in draw(1).items()}
-    with pytest.raises(TileError, match=r"item wide, asset blue: dn is int32"):
-        build("optical", [write_scene(tmp_path / "wide", "optical", bands, day=1, name="wide", scale=1e-4)])
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64, np.float64])
+def test_whole_numbers_of_any_width_give_the_same_reflectance(tmp_path: Path, dtype: type) -> None:
+    bands = draw(1)
+    wide = {band: values.astype(dtype) for band, values in bands.items()}
+    items = [
+        write_scene(tmp_path / name, "optical", planes, day=1, name=name, scale=1e-4)
+        for name, planes in (("short", bands), ("wide", wide))
+    ]
+    short, long = (build("optical", [item]) for item in items)
+    np.testing.assert_array_equal(short.values, long.values)
+
+
+def test_complex_numbers_are_refused_with_the_scene(tmp_path: Path) -> None:
+    bands = {band: values.astype(np.complex64) for band, values in draw(1).items()}
+    with pytest.raises(TileError, match=r"item phase, asset blue \(.*data type complex64.*real numbers"):
+        build("optical", [write_scene(tmp_path / "phase", "optical", bands, day=1, name="phase", scale=1e-4)])

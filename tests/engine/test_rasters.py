@@ -25,7 +25,7 @@ def write(path: Path, value: int = 1) -> str:
 def test_what_was_opened_is_used_again(tmp_path: Path) -> None:
     rasters, path = Rasters(), write(tmp_path / "a.tif")
     with rasters.use(path) as first:
-        assert first.read(1)[0, 0] == 1
+        assert first.source.read(1)[0, 0] == 1
     with rasters.use(path) as again:
         assert again is first
     assert rasters.opened == 1
@@ -35,10 +35,10 @@ def test_one_that_failed_is_closed_and_opened_anew(tmp_path: Path) -> None:
     rasters, path = Rasters(), write(tmp_path / "a.tif")
     with pytest.raises(ValueError), rasters.use(path) as first:
         raise ValueError
-    assert first.closed
+    assert first.source.closed
     write(tmp_path / "a.tif", 2)
     with rasters.use(path) as again:
-        assert again.read(1)[0, 0] == 2
+        assert again.source.read(1)[0, 0] == 2
     with pytest.raises(RasterioError), rasters.use(str(tmp_path / "none.tif")):
         pass
     assert rasters.opened == 3
@@ -47,14 +47,14 @@ def test_one_that_failed_is_closed_and_opened_anew(tmp_path: Path) -> None:
 def test_a_file_that_was_changed_or_has_gone_is_not_read_from_memory(tmp_path: Path) -> None:
     rasters, path = Rasters(), write(tmp_path / "a.tif")
     with rasters.use(path) as before:
-        assert before.read(1)[0, 0] == 1
+        assert before.source.read(1)[0, 0] == 1
     write(tmp_path / "a.tif", 2)
     with rasters.use(path) as after:
-        assert after.read(1)[0, 0] == 2 and before.closed
+        assert after.source.read(1)[0, 0] == 2 and before.source.closed
     write(tmp_path / "b.tif", 3)
     (tmp_path / "b.tif").replace(path)
     with rasters.use(path) as moved:
-        assert moved.read(1)[0, 0] == 3
+        assert moved.source.read(1)[0, 0] == 3
     (tmp_path / "a.tif").unlink()
     with pytest.raises(RasterioError), rasters.use(path):
         pass
@@ -66,7 +66,7 @@ def test_the_one_longest_not_used_is_closed_beyond_the_limit(tmp_path: Path, mon
     for number in range(4):
         with rasters.use(write(tmp_path / f"{number}.tif", number)) as source:
             seen.append(source)
-    assert [source.closed for source in seen] == [True, False, False, False]
+    assert [source.source.closed for source in seen] == [True, False, False, False]
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     unlimited = Rasters()
     for number in (0, 0):
@@ -86,7 +86,7 @@ def test_two_threads_never_hold_one_raster(tmp_path: Path) -> None:
             with lock:
                 alone = id(source) not in held
                 held.add(id(source))
-            right = bool((source.read(1) == number).all())
+            right = bool((source.source.read(1) == number).all())
             with lock:
                 held.remove(id(source))
         return alone and right
