@@ -42,7 +42,7 @@ class Header:
     alpha: tuple[bool, ...]
     """True for a band of opacity, which is a mask of the others and no band to be read."""
     masked: tuple[bool, ...]
-    """True where the file has a mask for the band: internal, beside it (``.msk``), or an alpha band."""
+    """True where the file has a mask for the band, inside it or beside it (``.msk``)."""
 
     def claim(self, number: int) -> Claim:
         """What the file says of its band ``number``. GDAL's defaults, scale 1 and offset 0, say nothing."""
@@ -73,6 +73,8 @@ class Reading:
     dtype: str
     masked: bool
     """Whether the file's own mask is to be read too."""
+    opacity: int | None = None
+    """Number of the alpha band, 0 where there is no data."""
     told: tuple[str, ...] = ()
     """Where item, header and document disagree, and which of them won: one sentence each."""
 
@@ -88,7 +90,11 @@ def read_header(source: DatasetReader, beside: bool = False) -> Header:
         units=tuple(source.units),
         names=tuple(source.descriptions),
         alpha=alpha,
-        masked=tuple(beside or MaskFlags.per_dataset in flags for flags in source.mask_flag_enums),
+        # What GDAL makes of an alpha band is a mask too, but not for every data type: that band is read itself.
+        masked=tuple(
+            beside or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags)
+            for flags in source.mask_flag_enums
+        ),
     )
 
 
@@ -110,14 +116,15 @@ def decide(header: Header, asset: Asset, sensor: str, band: str) -> Reading:
     if sensor == "optical" and not codes and family.nodata is None:
         family = replace(family, nodata=0.0)  # the fill of every provider of reflectance
     counted = item.count is not None and item.count == len(header.dtypes)
-    own = header.masked[number - 1] and not (counted and any(header.alpha)) and not header.alpha[number - 1]
+    opaque = [i for i, alpha in enumerate(header.alpha, 1) if alpha and i != number and not counted]
     return Reading(
         band=number,
         scale=line[0] * asset.line[0],
         offset=line[1] * asset.line[0] + asset.line[1],
         nodata=fills_of(item, file, family),
         dtype=dtype,
-        masked=own,
+        masked=header.masked[number - 1],
+        opacity=opaque[0] if opaque else None,
         told=tuple(_disagreements(header, item, file, SILENT if codes else family)),
     )
 
@@ -126,10 +133,11 @@ def filled(values: NDArray, nodata: tuple[float, ...]) -> NDArray[np.bool_]:
     """True where a pixel is not finite or holds one of ``nodata``, as its data type can hold it."""
     if values.dtype.kind == "f":
         gone = ~np.isfinite(values)
+        near = _FEW_ULPS * float(np.finfo(values.dtype).eps)
         for number in nodata:
-            held = values.dtype.type(number)
-            if np.isfinite(held):
-                gone |= np.abs(values - held) <= _FEW_ULPS * np.spacing(np.abs(held)) if held else values == 0
+            with np.errstate(over="ignore"):  # the smallest float32, a usual fill, has no neighbour below
+                low, high = sorted(values.dtype.type(number * (1 + side)) for side in (-near, near))
+            gone |= (values >= low) & (values <= high)
         return gone
     gone = np.zeros(values.shape, np.bool_)
     for number in nodata:

@@ -251,6 +251,8 @@ def _pixels(
         else:
             seen = raster.mask.read(min(reading.band, raster.mask.count), window=window, out_shape=shape)
         valid &= seen != 0
+    if reading.opacity is not None:
+        valid &= raster.source.read(reading.opacity, window=window, out_shape=shape) != 0
     return values, valid
 
 
