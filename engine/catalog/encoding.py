@@ -56,11 +56,8 @@ def decide_encoding(
     if sensor in ("radar", "c2"):
         document = replace(document, scale=1.0, offset=0.0, dtype="float32")
         return Encoding(stated, document, f"unit {unit}" if unit else "no unit stated: taken as linear power")
-    known = (
-        f"{naming.product} as documented"
-        if naming
-        else f"{platform(item) or 'no platform stated'!r} is none of those known, {KNOWN}"
-    )
+    whose = repr(platform(item)) if platform(item) else "no platform stated, which"
+    known = f"{naming.product} as documented" if naming else f"{whose} is none of those known, {KNOWN}"
     return Encoding(stated, document, f"nothing stated: {known}")
 
 
