@@ -144,7 +144,7 @@ def _clear_dates(
 ) -> Iterator[ClearDate]:
     """(b, y, x) uint16 cube DN and (y, x) clear, of every item that sees any of the window."""
     for item in items:
-        valid = _clear(item, window, read, options)
+        valid = clear(item, window, read, options)
         if valid is None or not valid.any():
             continue  # nothing to see: the bands are not fetched
         planes = [_reflectance(item, band, window, read) for band in SENSOR_BANDS[sensor]]
@@ -231,8 +231,8 @@ def _physical(
         values = refined_lee(values)  # in the source's own pixels: resampled speckle is no longer speckle
     placed: NDArray[np.float32] = patch.on_grid(values, np.nan)
     if sensor == "thermal":
-        clear = _clear(item, window, read, options)
-        placed[~clear if clear is not None else slice(None)] = np.nan
+        seen = clear(item, window, read, options)
+        placed[~seen if seen is not None else slice(None)] = np.nan
         _refuse(kelvin_fault(placed), f"item {item.id}, asset {band}")
     return placed
 
@@ -254,7 +254,7 @@ def _reflectance(item: Item, band: str, window: Window, read: Reader) -> NDArray
     return patch.on_grid(np.multiply(encoded, valid, out=encoded), 0)
 
 
-def _clear(item: Item, window: Window, read: Reader, options: CubeOptions) -> NDArray[np.bool_] | None:
+def clear(item: Item, window: Window, read: Reader, options: CubeOptions) -> NDArray[np.bool_] | None:
     """True where the item's own quality layer sees the ground; None where the item does not reach the window."""
     if item.mask_kind is None:
         return np.ones(window.shape, np.bool_)

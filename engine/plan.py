@@ -51,6 +51,8 @@ class Inputs(Options):
                 raise ValueError(f"bandpass under {sensor}; expected: under optical only; remedy: take it out")
             if sensor in ("radar", "c2") and any(source.mask for source in sources):
                 raise ValueError(f"mask under {sensor}; expected: under optical and thermal only; remedy: take it out")
+            if sensor != "optical" and any(source.offset == "verify" for source in sources):
+                raise ValueError(f"offset: verify under {sensor}; expected: under optical only; remedy: take it out")
         return self
 
     def sources(self) -> dict[str, tuple[SourceOptions, ...]]:

@@ -222,6 +222,10 @@ class Item:
     """Name or URL of the service that signs this item's links at reading time."""
     spare: bool = False
     """Whether a tile may be built without it where one of its files is missing or damaged."""
+    platform: str = ""
+    """Satellite, such as ``sentinel-2a``; empty where the item does not tell."""
+    baseline: str = ""
+    """Sentinel-2's processing baseline, such as ``05.09``; empty where there is none."""
 
     @property
     def identity(self) -> str:

@@ -25,6 +25,7 @@ from engine.training import refuse_unlike
 from jobs.cluster import is_remote
 from jobs.headers import overlap, parcel_box, raster_box
 from jobs.label_checks import check_labels, check_other_seasons, surveyed
+from jobs.look import looked
 from jobs.pinned import fresh_plan
 from jobs.reach import about, check_address, probe, within
 from jobs.spec import Spec
@@ -54,8 +55,8 @@ def check_places(spec: Spec, *, stores: bool = True) -> None:
         _check_stores(spec)
 
 
-def checked_plan(spec: Spec, last: str = "map") -> Plan:
-    """The plan, with what can be wrong with it found out before any worker starts."""
+def checked_plan(spec: Spec, last: str = "map", *, look: bool) -> Plan:
+    """The plan, with what can be wrong with it found out before any worker starts; with ``look`` in its pixels too."""
     plan = fresh_plan(spec)
     refuse_other_cube(Objects(spec.cube.uri), plan.grid, plan.axes)
     if spec.labels:
@@ -78,7 +79,7 @@ def checked_plan(spec: Spec, last: str = "map") -> Plan:
     refuse_too_large(
         plan, spec.byte_budget(), spec.cube.threads, features=len(recipe.features), steps=recipe.steps, halo=halo
     )
-    return plan
+    return looked(spec, plan, look)
 
 
 def model_needs(spec: Spec, last: str = "map") -> tuple[Recipe, Family, int]:

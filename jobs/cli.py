@@ -80,15 +80,16 @@ def plan(
     changes: Changes = None,
     as_json: AsJson = False,
     sample: Annotated[int, typer.Option(help="Run so many tiles to calibrate time and cost.", min=0)] = 0,
+    look: Annotated[bool, typer.Option("--look", help="Look at the pixels of some scenes, as submit does.")] = False,
 ) -> None:
-    """Say what a job would do: tiles, scenes, bytes, memory, time, cost. Reads no pixel (unless --sample).
+    """Say what a job would do: tiles, scenes, bytes, memory, time, cost. Reads no pixel (unless --sample or --look).
 
     Example: tilth plan job.yaml --sample 4
     """
     from jobs.estimate import estimate
     from jobs.spec import load_spec
 
-    show.plan(estimate(load_spec(job, changes or ()), sample), as_json)
+    show.plan(estimate(load_spec(job, changes or ()), sample, look), as_json)
 
 
 @app.command()
@@ -102,6 +103,7 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait/--detach", help="On a cluster: watch until it ends, or return.")
     ] = False,
+    no_look: Annotated[bool, typer.Option("--no-look", help="Do not look at some scenes' pixels first.")] = False,
 ) -> None:
     """Build what is missing: cube, model, map. Here, or as a job on a Ray cluster.
 
@@ -110,7 +112,7 @@ def submit(
     from jobs.start import submit as start
 
     changes = [*(changes or ()), *([f"compute.address={address}"] if address else [])]
-    raise typer.Exit(start(job, changes, dry_run=dry_run, wait=wait))
+    raise typer.Exit(start(job, changes, dry_run=dry_run, wait=wait, look=not no_look))
 
 
 @app.command()

@@ -56,10 +56,11 @@ class Rates:
     source: str = "defaults, 2 cores, local scenes"
 
 
-def estimate(spec: Spec, sample: int) -> dict[str, Any]:
-    """Facts of the plan; with ``sample``, that many tiles are run first (in this process, and kept)."""
+def estimate(spec: Spec, sample: int, look: bool = False) -> dict[str, Any]:
+    """Facts of the plan; with ``sample``, that many tiles are run first (in this process, and kept); with ``look``, the
+    pixels of some scenes are looked at."""
     check_places(spec, stores=False)
-    plan = checked_plan(spec)
+    plan = checked_plan(spec, look=look)
     return describe(spec, plan, _measured(spec, plan, sample) if sample else Rates())
 
 

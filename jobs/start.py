@@ -17,15 +17,20 @@ from jobs.checks import check_places, checked_plan
 from jobs.cluster import hand_over, is_remote
 from jobs.estimate import describe
 from jobs.follow import follow
+from jobs.look import refuse_unverified
 from jobs.pinned import clear_cancel, pin, pinned_plan
 from jobs.spec import Spec, apply_change, load_spec, parse_spec
 
 _MAY_CHANGE = ("compute", "budget")
 
 
-def submit(job: str, changes: Sequence[str], *, dry_run: bool = False, wait: bool = False, last: str = "map") -> int:
+def submit(
+    job: str, changes: Sequence[str], *, dry_run: bool = False, wait: bool = False, last: str = "map", look: bool = True
+) -> int:
     """Start a job from its spec; returns the exit code."""
     spec = load_spec(job, changes)
+    if not look:
+        refuse_unverified(spec)
     if last != "map" and is_remote(spec):
         raise SpecError(
             f"{spec.compute.address}, which does whole jobs",
@@ -36,7 +41,7 @@ def submit(job: str, changes: Sequence[str], *, dry_run: bool = False, wait: boo
     check_places(spec)
     if not dry_run:
         refuse_if_held(Objects(spec.output.uri).child(LEDGER))  # at once, not after a long search
-    plan = checked_plan(spec, last)
+    plan = checked_plan(spec, last, look=look)
     if dry_run:
         show.plan(describe(spec, plan), False)
         show.say("dry run: nothing was started; the same command without --dry-run starts it")

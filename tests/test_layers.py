@@ -19,7 +19,7 @@ STAGES = {
     "objects", "output", "parcels", "plausible", "points", "predict", "rasters", "read", "samples", "signing",
     "steps", "store", "training", "xarrays",
 }  # fmt: skip
-STORIES = {"judge", "keys", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "survey", "train"}
+STORIES = {"judge", "keys", "look", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "survey", "train"}
 DRIVERS = {"executors", "run", "work"}
 FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
 

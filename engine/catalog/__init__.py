@@ -6,6 +6,7 @@
 from engine.catalog.duplicates import deduplicate
 from engine.catalog.find import Found, find_items
 from engine.catalog.identity import identify
+from engine.catalog.offset import is_shifted, with_offset
 from engine.catalog.pin import read_items, write_items
 from engine.catalog.query import search
 from engine.catalog.resolution import resolve
@@ -18,8 +19,10 @@ __all__ = [
     "deduplicate",
     "find_items",
     "identify",
+    "is_shifted",
     "read_items",
     "resolve",
     "search",
+    "with_offset",
     "write_items",
 ]

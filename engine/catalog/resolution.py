@@ -17,7 +17,7 @@ from engine.catalog.encoding import Encoding, decide_encoding, stated_numbers
 from engine.catalog.links import Trust, check_link, without_query
 from engine.catalog.masks import MASK_KINDS, recognise_mask
 from engine.catalog.naming import NAMINGS, Naming
-from engine.catalog.product import crs_code, family, level, radar_type
+from engine.catalog.product import baseline, crs_code, family, level, radar_type
 from engine.catalog.satellite import platform, satellite
 from engine.catalog.source import SourceOptions
 from engine.claims import SILENT
@@ -89,6 +89,8 @@ def resolve_explained(item: pystac.Item, source: SourceOptions, sensor: str) -> 
         mask_kind=kind,
         sign=source.sign,
         spare=source.damaged == "leave_out",
+        platform=platform(item),
+        baseline=(baseline(item) or "") if platform(item).startswith("sentinel-2") else "",
     )
     return pinned, _words(encodings, assets) + why
 

@@ -40,6 +40,9 @@ class SourceOptions(Options):
     """What becomes of a tile in which a scene's file is missing or damaged: it is set aside until the scene is mended
     (refuse), or it is built without that scene, and this is told (leave_out)."""
     bandpass: Literal["oli"] | None = None
+    offset: Literal["item", "verify"] = "item"
+    """Who says whether an offset of 0.1 is to be taken off Sentinel-2's numbers: the item, and the job is refused where
+    the pixels contradict it; or, with ``verify``, the pixels of some scenes, looked at before work starts."""
     sign: str | None = None
     allow_hosts: tuple[str, ...] | None = None
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.plausible.finding import Finding, Sight
 
 ENOUGH = 4
-"""Scenes from which on it is worth telling that a mask never changes."""
+"""Scenes from which on it is worth telling that a mask keeps nothing."""
 BRIGHTER = 0.1
 """Blue reflectance by which a mask's own clouds should not be outshone: clouds are 0.3 to 0.9, land 0.02 to 0.2."""
 
@@ -38,11 +38,21 @@ def _is_pixel_qa(values: NDArray) -> NDArray[np.bool_]:
     return np.asarray((bits == 1) | (((bits >> 6) & 3 != 0) & one & (bits < 2048)))
 
 
+def _is_byte(values: NDArray) -> NDArray[np.bool_]:
+    return np.asarray((values >= 0) & (values <= 255))
+
+
 CLASSES: Mapping[str, tuple[Callable[[NDArray], NDArray[np.bool_]], Callable[[NDArray], NDArray[np.bool_]], str]] = {
     "scl": (_is_scl, lambda v: np.asarray(v == 0), "Sentinel-2's scene classes 0 to 11"),
     "qa_pixel": (_is_qa_pixel, lambda v: np.asarray(v.astype(np.int64) & 1 == 1), "bits of Landsat's QA_PIXEL"),
     "pixel_qa": (_is_pixel_qa, lambda v: np.asarray(v.astype(np.int64) & 1 == 1), "bits of Landsat's pixel_qa"),
-}
+    "fmask": (lambda v: np.isin(v, (0, 1, 2, 3, 4, 255)), lambda v: np.asarray(v == 255), "Fmask's classes 0 to 4"),
+    "dea_fmask": (lambda v: np.isin(v, range(6)), lambda v: np.asarray(v == 0), "the classes 0 to 5"),
+    "hls_fmask": (_is_byte, lambda v: np.asarray(v == 255), "the eight bits of HLS"),
+    "cloud_probability": (
+        lambda v: np.asarray(((v >= 0) & (v <= 100)) | (v == 255)), lambda v: np.asarray(v > 100), "per cent, 0 to 100",
+    ),
+}  # fmt: skip
 """Kind of mask -> (is a value one of its classes, is it fill, what they are in words)."""
 
 
@@ -66,12 +76,13 @@ def mask_fault(kind: str, values: NDArray) -> Finding | None:
     )
 
 
-def mask_findings(kind: str, sights: Sequence[Sight]) -> list[Finding]:
-    """What the masks of several sights show together, beside the first of their bands (``blue``, or another)."""
+def mask_findings(kind: str, sights: Sequence[Sight], optical: bool = True) -> list[Finding]:
+    """What the masks of several sights show together, beside the first of their bands: blue, where ``optical``."""
     if kind not in CLASSES:
         return []
     masked = [sight for sight in sights if sight.mask is not None]
-    return [*_filled(kind, masked), *_never_changing(kind, masked), *_upside_down(masked)]
+    bright = [*_keeping_clouds(masked), *_upside_down(masked)] if optical else []
+    return [*_filled(kind, masked), *_dropping_all(kind, masked), *bright]
 
 
 def _filled(kind: str, sights: Sequence[Sight]) -> list[Finding]:
@@ -96,18 +107,38 @@ def _filled(kind: str, sights: Sequence[Sight]) -> list[Finding]:
     ]
 
 
-def _never_changing(kind: str, sights: Sequence[Sight]) -> list[Finding]:
-    held = {int(value) for sight in sights if sight.mask is not None for value in np.unique(sight.mask)}
-    scenes = {sight.scene for sight in sights}
-    if len(held) != 1 or len(scenes) < ENOUGH:
+def _dropping_all(kind: str, sights: Sequence[Sight]) -> list[Finding]:
+    scenes = {sight.scene: sight for sight in sights}
+    if len(scenes) < ENOUGH or any(sight.clear.any() for sight in sights):
         return []
     return [
         Finding(
-            f"the mask holds {held.pop()} alone in all {len(scenes)} scenes looked at",
-            CLASSES[kind][2],
-            "check that it is the scenes' own mask",
+            f"the mask keeps nothing in any of {len(scenes)} scenes looked at",
+            f"{CLASSES[kind][2]}, clear ground in some of them",
+            "check that it is the scenes' own mask, and inputs.*.mask",
             certain=False,
             scenes=tuple(scenes),
+        )
+    ]
+
+
+def _keeping_clouds(sights: Sequence[Sight]) -> list[Finding]:
+    """Scenes wholly kept that are as bright as clouds, among others of the same place that are not, where the mask
+    drops nothing anywhere."""
+    seen = [sight for sight in sights if np.isfinite(sight.bands[0]).any()]
+    if not seen or not all(sight.clear[np.isfinite(sight.bands[0])].all() for sight in seen):
+        return []
+    level = np.array([np.nanmedian(sight.bands[0]) for sight in seen])
+    clouds = level > np.median(level) + 2 * BRIGHTER
+    if not clouds.any():
+        return []
+    return [
+        Finding(
+            f"the mask drops nothing in {len(seen)} sights, of which some are as bright as clouds",
+            "clouds dropped",
+            "check that it is the scenes' own mask, and inputs.*.mask",
+            certain=False,
+            scenes=tuple(sight.scene for sight, cloud in zip(seen, clouds, strict=True) if cloud),
         )
     ]
 

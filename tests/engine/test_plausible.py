@@ -243,6 +243,7 @@ PIXEL_QA = np.array([1, 322, 324, 328, 336, 352, 386, 392, 416, 480, 834, 864, 8
 FMASK = np.array([0, 1, 2, 3, 4, 255], np.uint8)
 PROBABILITY = np.array([0, 17, 43, 60, 77, 82, 95, 99, 100], np.uint8)
 KINDS = {"scl": SCL, "qa_pixel": QA_PIXEL, "pixel_qa": PIXEL_QA}
+OTHERS = {"fmask": FMASK, "dea_fmask": np.arange(6, dtype=np.uint8), "cloud_probability": PROBABILITY}
 
 
 def _mask(values: NDArray, seed: int) -> NDArray:
@@ -259,6 +260,14 @@ def test_each_kind_of_mask_is_known_by_its_own_values_alone(kind: str) -> None:
                 continue
             fault = mask_fault(kind, _mask(values, seed))
             assert fault is not None and f"no class of {kind}" in fault.seen, other
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_masks_of_few_classes_know_their_own_and_no_bits(kind: str) -> None:
+    for seed in SEEDS:
+        assert mask_fault(kind, _mask(OTHERS[kind], seed)) is None
+        assert mask_fault(kind, _mask(QA_PIXEL, seed)) is not None
+        assert (mask_fault(kind, _mask(SCL[SCL > 5], seed)) is None) == (kind == "cloud_probability")
 
 
 def test_bytes_of_another_meaning_are_no_landsat_bits() -> None:
@@ -280,12 +289,17 @@ def test_a_mask_that_says_fill_where_there_are_bands_is_certain() -> None:
         assert mask_findings("scl", [sight(gone, f"s{i}", i, clear=mask == 4, mask=mask) for i in range(3)]) == []
 
 
-def test_a_mask_that_never_changes_and_one_that_keeps_the_clouds_are_doubtful() -> None:
+def test_a_mask_that_keeps_or_drops_everything_and_one_that_keeps_the_clouds_are_doubtful() -> None:
     for seed in SEEDS:
         field = reflectance("fields", seed)
-        flat = np.full((SIDE, SIDE), 4, np.uint8)
-        (found,) = mask_findings("scl", [sight(field, f"s{i}", i, mask=flat) for i in range(4)])
-        assert not found.certain and "holds 4 alone" in found.seen
+        flat, cloud = np.full((SIDE, SIDE), 4, np.uint8), field * 0 + 0.6
+        same = [sight(field, f"s{i}", i, mask=flat) for i in range(4)]
+        assert mask_findings("scl", same) == [], "a season without a cloud"
+        (found,) = mask_findings("scl", [*same, sight(cloud, "cloud", 5, mask=flat)])
+        assert not found.certain and "drops nothing" in found.seen and found.scenes == ("cloud",)
+        nothing = [sight(field, f"s{i}", i, clear=flat == 5, mask=flat * 2) for i in range(4)]
+        (found,) = mask_findings("scl", nothing)
+        assert not found.certain and "keeps nothing" in found.seen
         cloudy = np.zeros((SIDE, SIDE), np.bool_)
         cloudy[:20] = True
         bright = np.where(cloudy, 0.6, field)

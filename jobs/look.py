@@ -1,0 +1,46 @@
+"""The look at some scenes' pixels before a job starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.errors import InputError, SpecError
+from engine.look import look
+from engine.plan import Plan
+from engine.read import SceneReader
+from jobs.cluster import is_remote
+from jobs.spec import Spec
+
+
+def looked(spec: Spec, plan: Plan, asked: bool = True) -> Plan:
+    """The plan with what its pixels tell in the audit and, with ``offset: verify``, in its items.
+
+    InputError for what is certainly wrong. ``asked`` False: nothing is read, and the audit says so. Scenes that cannot
+    be read from here are told alone where a cluster does the job; elsewhere a link that is refused is an InputError.
+    """
+    verify = [source.collection for source in spec.inputs.optical if source.offset == "verify"]
+    if not asked:
+        return replace(plan, audit=(*plan.audit, *_not_asked(verify)))
+    reader = SceneReader(plan.grid)
+    found = look(plan, reader, spec.cube, verify)
+    refused = next((error for error in found.unread if isinstance(error, InputError)), None)
+    if refused is not None and not is_remote(spec):
+        raise refused
+    headers = [f"{sentence} ({reads} reads)" for sentence, reads in reader.take_told().items()]
+    return replace(plan, items=found.items, audit=(*plan.audit, *found.told, *headers))
+
+
+def refuse_unverified(spec: Spec) -> None:
+    """SpecError where pixels are to decide and are not to be looked at."""
+    if any(source.offset == "verify" for source in spec.inputs.optical):
+        raise SpecError(
+            "verify, and --no-look",
+            expected="a look at the pixels, which decide",
+            place="inputs.optical.offset",
+            remedy="leave --no-look out, or offset",
+        )
+
+
+def _not_asked(verify: list[str]) -> list[str]:
+    offsets = f"; of {', '.join(verify)} they decide about offsets once the job is submitted" if verify else ""
+    return [f"pixels were not looked at{offsets}"]
