@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from pyproj import Transformer
 
+from engine.earth import geojson, lonlat_box, split_at_date_line
 from engine.features import FEATURES_VERSION, layers_needed
 from engine.ground import MaskOptions, mask_identity
 from engine.ledger import Record
@@ -89,9 +90,7 @@ def tile_facts(plan: Plan, stated: Mapping[str, Any]) -> Callable[[Tile], dict[s
     def facts(tile: Tile) -> dict[str, Any]:
         left, bottom, right, top = plan.grid.bounds(tile.core)
         lon, lat = back.transform([left, right, right, left, left], [top, top, bottom, bottom, top])
-        ring = [[round(x, 7), round(y, 7)] for x, y in zip(lon, lat, strict=True)]
-        bbox = [min(x for x, _ in ring), min(y for _, y in ring), max(x for x, _ in ring), max(y for _, y in ring)]
-        # Written anticlockwise, as GeoJSON asks.
-        return {**stated, "geometry": {"type": "Polygon", "coordinates": [ring[::-1]]}, "bbox": bbox}
+        outline = split_at_date_line(shapely.Polygon(np.round(np.column_stack([lon, lat]), 7)))
+        return {**stated, "geometry": geojson(outline), "bbox": lonlat_box(outline)}
 
     return facts

@@ -18,6 +18,7 @@ from rasterio.io import MemoryFile
 from rasterio.shutil import copy as gdal_copy
 from rio_cogeo.cogeo import cog_validate
 
+from engine.earth import union_box
 from engine.errors import TilthError
 from engine.map_values import NODATA, MapValues, map_values
 from engine.models.card import Card
@@ -125,7 +126,6 @@ def stac_collection(
     """The map's STAC collection; ``items``: (href, bbox) of every published tile; ``parcels``: a table per tile too;
     ``codes``: whether its classes are codes."""
     boxes = [bbox for _, bbox in items] or [facts["bbox"]]
-    whole = [min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)]
     return {
         "type": "Collection",
         "stac_version": "1.1.0",
@@ -134,7 +134,7 @@ def stac_collection(
         "title": f"Crop map {facts['name']}",
         "description": f"Class and confidence per pixel, {facts['start'][:10]} to {facts['end'][:10]}.",
         "license": "other",
-        "extent": {"spatial": {"bbox": [whole]}, "temporal": {"interval": [[facts["start"], facts["end"]]]}},
+        "extent": {"spatial": {"bbox": [union_box(boxes)]}, "temporal": {"interval": [[facts["start"], facts["end"]]]}},
         "item_assets": {
             "class": {
                 "title": _title("class", codes),

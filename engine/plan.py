@@ -16,14 +16,17 @@ from pyproj import Transformer
 
 from engine.catalog import Found, SourceOptions, find_items
 from engine.cube import CubeOptions
+from engine.earth import MOST_OFF, areas_m2, scale_at, shape_of
 from engine.errors import InputError, SpecError
-from engine.grid import GridOptions, make_grid, project_area, tiles_of
+from engine.grid import GridOptions, make_grid, project_area, suggest_crs, tiles_of
 from engine.ground import MaskOptions, mask_identity
 from engine.steps import SeasonOptions, acquisition_axis, regular_axis
 from engine.types import MAX_HALO, SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
 
 _SQUARES_BYTES = 1 << 28
 """A micro-batch of squares takes less."""
+_SCALE_TILES = 1000
+"""The projection's scale is looked at in so many tiles."""
 _NEAR_PX = 30
 """Items this many pixels beyond a tile are its items too: the speckle window reaches over the edge."""
 _READ_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2, "thermal": 2 + 2, "c2": 4 * 4}
@@ -98,6 +101,18 @@ class Plan:
     def _areas(self) -> NDArray[np.int64]:
         """Pixels of each tile; those at the area's edge are smaller."""
         return np.array([tile.core.shape[0] * tile.core.shape[1] for tile in self.tiles], np.int64)
+
+    @cached_property
+    def area_km2(self) -> float:
+        """The area of interest on the ellipsoid, km2."""
+        return float(areas_m2(self.area, self.grid.crs)[0]) / 1e6
+
+    @cached_property
+    def pixel_km2(self) -> Mapping[str, float]:
+        """What a pixel of each tile covers on the ellipsoid, km2, by the tile's name; the mean of the tile's pixels."""
+        bounds = np.array([self.grid.bounds(tile.core) for tile in self.tiles], float).reshape(-1, 4)
+        covered = areas_m2(shapely.box(*bounds.T), self.grid.crs) / self._areas / 1e6
+        return {tile.id: km2 for tile, km2 in zip(self.tiles, covered.tolist(), strict=True)}
 
     @cached_property
     def _item_digests(self) -> NDArray[np.uint8]:
@@ -175,7 +190,7 @@ def make_plan(
     tiles = tuple(tiles_of(grid, projected))
     if not tiles:
         raise InputError(
-            f"the area of {projected.area:.3g} m2 holds no centre of a pixel of {grid.resolution:g} m",
+            f"the area, {areas_m2(projected, grid.crs)[0]:.3g} m2, holds no centre of a pixel of {grid.resolution:g} m",
             expected="an area of some pixels",
             place="area",
             remedy="widen the area, or use a finer grid.resolution",
@@ -187,6 +202,7 @@ def make_plan(
          {name: [str(axis.starts), str(axis.ends)] for name, axis in axes.items()},
          mask and [mask_identity(mask), MAX_HALO]]
     )  # fmt: skip
+    audit = (*audit, *_scale_note(grid, area, tiles))
     bare = int((np.diff(starts) == 0).sum())
     notes = [f"{bare} of {len(tiles)} tiles are reached by no item"] if bare else []
     told = tuple(dict.fromkeys((*audit, *notes)))  # a pinned audit has the notes already
@@ -252,6 +268,27 @@ def _pair(grid: Grid, tiles: Sequence[Tile], items: Sequence[Item]) -> tuple[NDA
     return starts.astype(np.int64), which[order].astype(np.int32)
 
 
+def _scale_note(grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile]) -> list[str]:
+    """A sentence for the audit where the grid's projection is off by more than MOST_OFF within the area."""
+    some = tiles[:: -(-len(tiles) // _SCALE_TILES)]
+    left, bottom, right, top = np.array([grid.bounds(tile.core) for tile in some], float).T
+    scale = scale_at(grid.crs, (left + right) / 2, (bottom + top) / 2, grid.resolution)
+    if scale.off <= MOST_OFF:
+        return []
+    suited = suggest_crs(area)
+    instead = f"; {suited} suits this area better" if suited != grid.crs else ""
+    return [
+        f"grid.crs {grid.crs} draws areas {_from_to(scale.area)}, lengths {_from_to(scale.length)} times their size: "
+        "km2 and ha are computed on the ellipsoid, but grid.resolution, block_m and border_m are metres of the map, "
+        f"not of the ground{instead}"
+    ]
+
+
+def _from_to(ends: tuple[float, float]) -> str:
+    low, high = (f"{end:.3g}" for end in ends)
+    return low if low == high else f"{low} to {high}"
+
+
 def _footprints(grid: Grid, items: Sequence[Item]) -> NDArray[Any]:
     """The items' footprints in the grid's CRS, edges densified so that they bend with the projection."""
     transformer = Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True)
@@ -260,7 +297,7 @@ def _footprints(grid: Grid, items: Sequence[Item]) -> NDArray[Any]:
     for item in items:
         name = str(item.footprint)
         if name not in known:
-            bent = shapely.segmentize(shapely.make_valid(shapely.geometry.shape(item.footprint)), 0.1)
+            bent = shapely.segmentize(shape_of(item.footprint), 0.1)
             known[name] = shapely.transform(bent, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
         shapes.append(known[name])
     return np.array(shapes, dtype=object)

@@ -80,7 +80,7 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
         "cube_tiles_done": len(plan.tiles) - len(todo),
         "tile_px": plan.grid.tile_px,
         "grid": f"{plan.grid.width} x {plan.grid.height} px of {plan.grid.resolution:g} m, {plan.grid.crs}",
-        "area_km2": round(plan.area.area / 1e6, 4),
+        "area_km2": round(plan.area_km2, 4),
         "season_steps": max(len(axis) for axis in plan.axes.values()),
         "used_steps": recipe.steps,
         "features": ", ".join(recipe.features),

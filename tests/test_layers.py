@@ -13,7 +13,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("kernels", "engine", "jobs")
 
+<<<<<<< HEAD
 NOUNS = {"claims", "colours", "errors", "memory", "types", "units"}
+=======
+NOUNS = {"colours", "earth", "errors", "memory", "types"}
+>>>>>>> 739b5de (Shapes across the date line, boxes and areas on the ellipsoid in one place; catalogues are searched on both sides of the line)
 STAGES = {
     "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "header", "ledger", "map_values", "models",
     "objects", "output", "parcels", "plausible", "points", "predict", "rasters", "read", "samples", "signing",

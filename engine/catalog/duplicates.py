@@ -28,10 +28,10 @@ from datetime import datetime
 
 import pystac
 import shapely
-import shapely.geometry
 
 from engine.catalog.product import baseline, level, product_name, stated
 from engine.catalog.satellite import platform
+from engine.earth import shape_of
 
 COVERED = 0.9
 """Share of an older item's footprint that newer ones must cover: footprints of one piece differ by some per cent."""
@@ -111,7 +111,7 @@ def _strip_start(item: pystac.Item) -> str | None:
 def _covered(item: pystac.Item, newer: Sequence[pystac.Item]) -> bool:
     if not item.geometry or not all(n.geometry for n in newer):
         return False
-    own, *others = (shapely.make_valid(shapely.geometry.shape(i.geometry)) for i in (item, *newer))
+    own, *others = (shape_of(i.geometry) for i in (item, *newer))
     return bool(own.intersection(shapely.union_all(others)).area >= COVERED * own.area)
 
 

@@ -18,6 +18,7 @@ from engine.catalog.query import Funnel, search_counted
 from engine.catalog.resolution import resolve_explained
 from engine.catalog.satellite import Satellite, satellite
 from engine.catalog.source import SourceOptions
+from engine.earth import lonlat_box
 from engine.errors import InputError
 from engine.types import Item
 
@@ -53,7 +54,7 @@ def find_items(source: SourceOptions, sensor: str, area: BaseGeometry, start: da
     items, lost = identify(resolved)
     problems = (*matches.problems, *unusable, *lost)
     if not items:
-        where = f"bbox {[round(v, 4) for v in area.bounds]}, {start:%Y-%m-%d} to before {end:%Y-%m-%d}"
+        where = f"bbox {[round(v, 4) for v in lonlat_box(area)]}, {start:%Y-%m-%d} to before {end:%Y-%m-%d}"
         raise _nothing(source, sensor, where, funnel.then("usable", 0), (*problems, *map(str, bare)))
     usable = {item.id for item in items}
     explained = [pair for pair in zip(resolved, reasons, strict=True) if pair[0].id in usable]

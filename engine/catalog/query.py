@@ -30,6 +30,7 @@ from engine.catalog.links import (
     read_text,
 )
 from engine.catalog.source import SourceOptions
+from engine.earth import box_shape, boxes_of, shape_of
 from engine.errors import InfrastructureError, InputError, TilthError
 
 NDJSON_SUFFIXES = (".ndjson", ".jsonl", ".geojsonl")
@@ -110,12 +111,12 @@ def when(document: Document) -> datetime | None:
 def footprint(document: Document) -> BaseGeometry:
     """The item's geometry in EPSG:4326, else its bbox; an empty polygon, which intersects nothing, without both."""
     try:
-        if document.get("geometry"):
-            shape = shapely.geometry.shape(document["geometry"])
-            return shape if shape.is_valid else shapely.make_valid(shape)
+        shape = shape_of(document["geometry"]) if document.get("geometry") else shapely.Polygon()
+        if not shape.is_empty:
+            return shape
         box = list(document.get("bbox") or ())
         if len(box) in (4, 6):
-            return shapely.box(box[0], box[1], box[len(box) // 2], box[len(box) // 2 + 1])
+            return box_shape(box[0], box[1], box[len(box) // 2], box[len(box) // 2 + 1])
     except (ValueError, TypeError, KeyError, AttributeError, shapely.errors.ShapelyError):
         return shapely.Polygon()
     return shapely.Polygon()
@@ -181,13 +182,18 @@ def _walk(
 
 def _from_api(source: SourceOptions, sensor: str, query: _Query, trust: Trust) -> tuple[list[Document], Funnel]:
     place = f"inputs.{sensor}.catalog = {source.catalog}"
-    box: dict[str, Any] = {"bbox": query.area.bounds}
+    boxes = boxes_of(query.area)  # APIs differ in what they make of a box across the date line
     dates: dict[str, Any] = {"datetime": [query.start, query.end]}
     try:
         client = pystac_client.Client.open(source.catalog, stac_io=_GuardedIO(trust))
-        pages = client.search(collections=[source.collection], limit=PAGE_ITEMS, **box, **dates).pages_as_dicts()
+        pages = chain.from_iterable(
+            client.search(collections=[source.collection], limit=PAGE_ITEMS, bbox=box, **dates).pages_as_dicts()
+            for box in boxes
+        )
         found = list(chain.from_iterable(page.get("features", ()) for page in pages))
-        steps = [] if found else _probe(client, source, place, box, dates)
+        if len(boxes) > 1:  # an item that reaches into both is found twice
+            found = list({document.get("id"): document for document in found}.values())
+        steps = [] if found else _probe(client, source, place, {"bbox": boxes[0]}, dates)
     except APIError as error:
         raise _translated(error, place) from error
     except (pystac.STACError, NotImplementedError, KeyError, ValueError) as error:

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pystac
-import shapely
 
 from engine.catalog.bands import band_names, split_key, stated_band
 from engine.catalog.choice import choose_assets, no_line
@@ -18,9 +17,11 @@ from engine.catalog.links import Trust, check_link, without_query
 from engine.catalog.masks import MASK_KINDS, recognise_mask
 from engine.catalog.naming import NAMINGS, Naming
 from engine.catalog.product import baseline, crs_code, family, level, radar_type
+from engine.catalog.query import footprint
 from engine.catalog.satellite import platform, satellite
 from engine.catalog.source import SourceOptions
 from engine.claims import SILENT
+from engine.earth import geojson
 from engine.errors import InputError
 from engine.types import Asset, Item, digest
 from kernels.bandpass import line_to_oli
@@ -193,13 +194,11 @@ def _moment(item: pystac.Item) -> datetime:
 
 
 def _footprint(item: pystac.Item) -> dict[str, Any]:
-    if item.geometry:
-        return item.geometry
-    if not item.bbox:
+    """The item's geometry, else its box, as GeoJSON, cut at the date line."""
+    shape = footprint({"geometry": item.geometry, "bbox": item.bbox})
+    if shape.is_empty:
         raise InputError("neither geometry nor bbox", expected="one of them", place=f"item {item.id}")
-    half = len(item.bbox) // 2
-    box = shapely.box(item.bbox[0], item.bbox[1], item.bbox[half], item.bbox[half + 1])
-    return dict(json.loads(shapely.to_geojson(box)))
+    return geojson(shape)
 
 
 def _words(encodings: Mapping[str, Encoding], assets: Mapping[str, Asset]) -> str:

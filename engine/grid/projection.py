@@ -10,27 +10,31 @@ import shapely
 from pyproj.exceptions import CRSError
 from shapely.geometry.base import BaseGeometry
 
+from engine.earth import LON_LAT, joined, lonlat_box
 from engine.errors import SpecError
 
-LON_LAT = "EPSG:4326"
 BEND_M = 500.0
 """Longest edge left straight on the way to longitude and latitude: its chord bows by about 5 mm at 45 degrees."""
 BEND_DEG = 0.02
 """Longest edge left straight on the way back (bow: 10 cm). Coarser than BEND_M, so that what was bent on the way in is
 not bent again: a rectangle on the grid's own lines comes back as that rectangle, without a row of pixels more."""
+_TORN_M = 1e6
+"""An edge of BEND_DEG is some 2 km long; one of 1,000 km runs from one end of the map to the other."""
 MARGIN_DEG = 1.0
 """How far an area may reach beyond its CRS's area of use: countries do overhang their UTM zone a little."""
 
 
 def suggest_crs(area: BaseGeometry) -> str:
-    """The UTM zone where the area (EPSG:4326) fits in one, else an equal-area CRS: Europe's EPSG:3035, or EPSG:6933."""
-    centre = area.centroid
-    zone = min(int((centre.x + 180) // 6) + 1, 60)
+    """The UTM zone where the area (EPSG:4326) fits in one, else an equal-area CRS: Europe's EPSG:3035, or EPSG:6933;
+    across the date line EPSG:8859."""
+    centre = joined(area).centroid
+    zone = int((centre.x + 180) % 360 // 6) + 1
     codes = [f"EPSG:{(32600 if centre.y >= 0 else 32700) + zone}", "EPSG:3035"]
     for code in codes:
         if _overhang_deg(pyproj.CRS.from_user_input(code), area) <= MARGIN_DEG:
             return code
-    return "EPSG:6933"
+    west, _, east, _ = lonlat_box(area)
+    return "EPSG:6933" if west <= east else "EPSG:8859"
 
 
 def projected_crs(code: str, area: BaseGeometry) -> pyproj.CRS:
@@ -60,7 +64,7 @@ def check_use(crs: pyproj.CRS, area: BaseGeometry) -> None:
     overhang, use = _overhang_deg(crs, area), crs.area_of_use
     if use is not None and overhang > MARGIN_DEG:
         raise SpecError(
-            f"the area {[round(v, 4) for v in area.bounds]} reaches {overhang:.1f} degrees beyond {crs.to_string()}",
+            f"the area {_told_box(area)} reaches {overhang:.1f} degrees beyond {crs.to_string()}",
             expected=f"an area within {[use.west, use.south, use.east, use.north]} (plus {MARGIN_DEG:g} degree)",
             place="grid.crs",
             remedy=f"use {suggest_crs(area)}",
@@ -68,12 +72,20 @@ def check_use(crs: pyproj.CRS, area: BaseGeometry) -> None:
 
 
 def project_bent(area: BaseGeometry, crs: pyproj.CRS) -> BaseGeometry:
-    """``area`` (EPSG:4326) in ``crs``, straight edges cut so that they bend; SpecError where it has no place there."""
-    projected = project(shapely.segmentize(area, BEND_DEG), LON_LAT, crs)
+    """``area`` (EPSG:4326) in ``crs``, straight edges cut so that they bend; SpecError where it has no place there, or
+    where the projection tears it apart, as one around Greenwich does at the date line."""
+    projected = project(shapely.segmentize(joined(area), BEND_DEG), LON_LAT, crs)
     if not np.isfinite(projected.bounds).all():
         raise SpecError(
-            f"the area {[round(v, 4) for v in area.bounds]} has no place in {crs.to_string()}",
+            f"the area {_told_box(area)} has no place in {crs.to_string()}",
             expected="an area the projection can hold",
+            place="grid.crs",
+            remedy=f"use {suggest_crs(area)}",
+        )
+    if _longest_edge(projected) > _TORN_M:
+        raise SpecError(
+            f"the area {_told_box(area)} lies on two ends of {crs.to_string()}",
+            expected="a projection that holds both sides of the date line together",
             place="grid.crs",
             remedy=f"use {suggest_crs(area)}",
         )
@@ -96,8 +108,22 @@ def _overhang_deg(crs: pyproj.CRS, area: BaseGeometry) -> float:
     use = crs.area_of_use
     if use is None:
         return 0.0
-    west, south, east, north = area.bounds
-    sides = [use.south - south, north - use.north]
-    if use.west <= use.east:  # otherwise it crosses the date line, where longitudes cannot be compared so simply
-        sides += [use.west - west, east - use.east]
-    return max(0.0, *sides)
+    west, south, east, north = lonlat_box(area)
+    east = east if east >= west else east + 360
+    use_east = use.east if use.east >= use.west else use.east + 360
+    if use_east - use.west >= 360:
+        across = 0.0
+    else:  # longitudes repeat after 360 degrees: the nearest turn counts
+        across = min(max(use.west - west - turn, east + turn - use_east) for turn in (-360.0, 0.0, 360.0))
+    return max(0.0, use.south - south, north - use.north, across)
+
+
+def _told_box(area: BaseGeometry) -> list[float]:
+    """West, south, east and north for a message."""
+    return [round(value, 4) for value in lonlat_box(area)]
+
+
+def _longest_edge(shape: BaseGeometry) -> float:
+    """The longest straight edge of a shape's rings, in its own units."""
+    rings = [shapely.get_coordinates(ring) for part in shapely.get_parts(shape) for ring in shapely.get_rings(part)]
+    return max((float(np.hypot(*np.diff(ring, axis=0).T).max()) for ring in rings if len(ring) > 1), default=0.0)

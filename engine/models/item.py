@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import ValidationError
 
+from engine.earth import lonlat_box, shape_of
 from engine.errors import InputError
 from engine.models.card import Card, ClassEntry
 from engine.models.golden import GOLDEN_NAME
@@ -94,7 +94,7 @@ def _item(card: Card, domain: Domain) -> dict[str, Any]:
         "stac_extensions": list(EXTENSIONS),
         "id": re.sub(r"[^A-Za-z0-9_.-]", "-", card.name),
         "geometry": domain.geometry,
-        "bbox": _bbox(domain.geometry),
+        "bbox": lonlat_box(shape_of(domain.geometry)),
         "properties": {
             "datetime": None,
             "start_datetime": _utc(domain.start),
@@ -212,17 +212,3 @@ def _bands(card: Card) -> list[dict[str, str]]:
 def _utc(moment: datetime) -> str:
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return aware.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _bbox(geometry: Mapping[str, Any]) -> list[float]:
-    """[west, south, east, north] of a GeoJSON geometry's coordinates, however deeply nested."""
-    pairs: list[tuple[float, float]] = []
-    stack = [geometry["coordinates"]]
-    while stack:
-        node = stack.pop()
-        if isinstance(node[0], int | float):
-            pairs.append((float(node[0]), float(node[1])))
-        else:
-            stack.extend(node)
-    xs, ys = zip(*pairs, strict=True)
-    return [min(xs), min(ys), max(xs), max(ys)]

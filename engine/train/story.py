@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from pyproj import Transformer
 
+from engine.earth import geojson, split_at_date_line
 from engine.errors import InputError
 from engine.models import Folder, model_digest, read_card, read_model, write_model
 from engine.objects import Objects, absolute
@@ -107,4 +108,4 @@ def outline(plan: Plan) -> dict[str, Any]:
     """The area as GeoJSON geometry in longitude and latitude, rounded to a metre or so."""
     back = Transformer.from_crs(plan.grid.crs, "EPSG:4326", always_xy=True)
     lonlat = shapely.transform(plan.area, lambda xy: np.column_stack(back.transform(xy[:, 0], xy[:, 1])))
-    return dict(shapely.geometry.mapping(shapely.set_precision(lonlat, 1e-6)))
+    return geojson(shapely.set_precision(split_at_date_line(lonlat), 1e-6))
