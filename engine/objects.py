@@ -27,16 +27,16 @@ from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, Unauth
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from engine.errors import InfrastructureError, InputError
+from engine.s3 import S3Settings, known_settings, obstore_options, s3fs_options
 from engine.types import digest
 
 T = TypeVar("T")
 
 _PARALLEL = 16
-_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCS_")
+_CLOUDS = ("AZURE_", "GOOGLE_", "GCS_")
 """How the variables begin that decide which store is asked, and as whom."""
 _PER_DELETE = 1000
 _TEMPORARY = re.compile(r".+#\d+")
-_INSTANCE_METADATA = "169.254.169.254"
 _TRIES = 8
 _RETRY: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
 
@@ -53,7 +53,7 @@ class Entry:
 class Objects:
     """The objects below ``uri`` (``s3://bucket/prefix`` or a local path). Pickles as its URI.
 
-    Credentials, endpoint and region come from the environment's usual AWS variables, never from the URI.
+    Credentials, endpoint and region are found as every AWS tool finds them (``engine.s3``), never in the URI.
     """
 
     def __init__(self, uri: str) -> None:
@@ -222,13 +222,6 @@ class Objects:
                 place=self.url(key),
                 remedy="check the credentials in the environment and the bucket's policy, or name another uri",
             )
-        if _INSTANCE_METADATA in str(error):  # where the client asks last, on a machine of no cloud
-            return InputError(
-                "no credentials for the store are in the environment",
-                expected="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of a cloud's machine",
-                place=self.url(key),
-                remedy="set them, and AWS_REGION or AWS_ENDPOINT_URL as the store asks",
-            )
         if "NoSuchBucket" in str(error) or "bucket does not exist" in str(error):
             return InputError("no such bucket", place=self.url(key), remedy="create it first, or mend the name")
         return InfrastructureError(f"{type(error).__name__}: {first}", place=self.url(key))
@@ -242,8 +235,11 @@ def filesystem(uri: str) -> tuple[Any, str]:
     """
     parts = urlsplit(uri)
     store = parts._replace(path="/", query="", fragment="").geturl() if parts.netloc and parts.scheme != "file" else ""
-    environment = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_CLOUDS)))
-    fs = _filesystem(store, environment) if store else fsspec.filesystem("file")
+    if parts.scheme in ("s3", "s3a"):
+        fs = _s3(known_settings(uri))
+    else:
+        environment = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_CLOUDS)))
+        fs = _filesystem(store, environment) if store else fsspec.filesystem("file")
     fs.invalidate_cache()
     return fs, str(fs._strip_protocol(uri))
 
@@ -258,6 +254,11 @@ def local_file(uri: str) -> Iterator[str]:
     with tempfile.NamedTemporaryFile(suffix=PurePosixPath(urlsplit(uri).path).suffix.lower()) as copy:
         fs.get_file(name, copy.name)
         yield copy.name
+
+
+@cache
+def _s3(settings: S3Settings) -> Any:
+    return fsspec.filesystem("s3", skip_instance_cache=True, **s3fs_options(settings))
 
 
 @cache
@@ -287,9 +288,7 @@ def absolute(uri: str) -> str:
 
 def _open(uri: str) -> ObjectStore:
     if uri.startswith("s3://"):
-        # Tests and private clusters speak plain HTTP; obstore asks for a word before it does.
-        plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-        return S3Store.from_url(uri, client_options={"allow_http": plain, "timeout": "60s"}, retry_config=_RETRY)
+        return S3Store.from_url(uri, **obstore_options(known_settings(uri)), retry_config=_RETRY)
     if "://" in uri:
         raise InputError(
             f"cannot keep objects in {uri!r}", expected="a local path or s3://bucket/prefix", remedy="use one of them"

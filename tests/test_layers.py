@@ -13,14 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("kernels", "engine", "jobs")
 
-<<<<<<< HEAD
-NOUNS = {"claims", "colours", "errors", "memory", "types", "units"}
-=======
-NOUNS = {"colours", "earth", "errors", "memory", "types"}
->>>>>>> 739b5de (Shapes across the date line, boxes and areas on the ellipsoid in one place; catalogues are searched on both sides of the line)
+NOUNS = {"claims", "colours", "earth", "errors", "memory", "types", "units"}
 STAGES = {
     "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "header", "ledger", "map_values", "models",
-    "objects", "output", "parcels", "plausible", "points", "predict", "rasters", "read", "samples", "signing",
+    "objects", "output", "parcels", "plausible", "points", "predict", "rasters", "read", "s3", "samples", "signing",
     "steps", "store", "training", "xarrays",
 }  # fmt: skip
 STORIES = {"judge", "keys", "look", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "survey", "train"}
@@ -36,6 +32,7 @@ SIDEWAYS = {
     ("cube", "plausible"): "what cannot be is refused where it is read",
     ("store", "objects"): "a zarr shard is one object",
     ("ledger", "objects"): "a record, a snapshot and a lease are objects",
+    ("objects", "s3"): "where S3 is, and as whom it is asked, is resolved in one place",
     ("catalog", "objects"): "fsspec's filesystems are opened in one place",
     ("grid", "objects"): "fsspec's filesystems are opened in one place",
     ("models", "objects"): "fsspec's filesystems are opened in one place",
