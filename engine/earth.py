@@ -5,6 +5,7 @@ Longitudes and latitudes are degrees of WGS 84, longitude first. Import freely: 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -107,7 +108,7 @@ def geojson(shape: BaseGeometry, digits: int | None = None) -> dict[str, Any]:
     """A shape in longitude and latitude as a GeoJSON geometry, cut at the date line, rings wound as RFC 7946 asks."""
     cut = split_at_date_line(shape)
     rounded = cut if digits is None else shapely.transform(cut, lambda xy: np.round(xy, digits))
-    return dict(shapely.geometry.mapping(shapely.orient_polygons(rounded)))
+    return dict(json.loads(shapely.to_geojson(shapely.orient_polygons(rounded))))
 
 
 def shape_of(geometry: Mapping[str, Any]) -> BaseGeometry:
