@@ -8,7 +8,6 @@ approximates its transform per window, so it cannot promise this.)
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import threading
@@ -30,6 +29,7 @@ from engine.claims import Claim
 from engine.errors import InfrastructureError, InputError, TileError
 from engine.header import CODES, Reading, decide, filled
 from engine.rasters import Raster, Rasters, open_raster
+from engine.s3 import gdal_options, gdal_session, known_settings
 from engine.signing import Links
 from engine.types import Asset, Grid, Item, Window
 
@@ -47,7 +47,7 @@ _PASSING = re.compile(
 
 
 def gdal_settings() -> dict[str, Any]:
-    """GDAL's configuration for reading scenes, set once, here. S3 endpoint taken from the usual AWS variables."""
+    """GDAL's configuration for reading scenes, set once, here; for objects on S3 ``engine.s3`` has more."""
     settings: dict[str, Any] = {
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_MULTIPLEX": "YES",
@@ -60,13 +60,6 @@ def gdal_settings() -> dict[str, Any]:
         "GDAL_CACHEMAX": 64,
         "VSI_CACHE": False,
     }
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    if endpoint:
-        settings |= {
-            "AWS_S3_ENDPOINT": endpoint.split("://", 1)[-1].rstrip("/"),
-            "AWS_HTTPS": "YES" if endpoint.startswith("https") else "NO",
-            "AWS_VIRTUAL_HOSTING": False,
-        }
     return settings
 
 
@@ -177,9 +170,12 @@ def patiently(
     for attempt in range(_TRIES_DAMAGED):
         path = links.open_path(href, sign, renew=refused)
         # After a failure, what GDAL remembers of the file may be the damaged half.
-        extra = {"CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/"} if attempt else {}
+        extra: dict[str, Any] = {"CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/"} if attempt else {}
         if not path.startswith("/vsi"):
             extra["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # no listing, but masks and headers beside a file are seen
+        if path.startswith("/vsis3/"):
+            s3 = known_settings(place)
+            extra |= {"session": gdal_session(s3), **gdal_options(s3)}
         try:
             with rasterio.Env(**(gdal_settings() | extra)):
                 return read(path)

@@ -33,6 +33,7 @@ SIDEWAYS = {
     ("store", "objects"): "a zarr shard is one object",
     ("ledger", "objects"): "a record, a snapshot and a lease are objects",
     ("objects", "s3"): "where S3 is, and as whom it is asked, is resolved in one place",
+    ("read", "s3"): "where S3 is, and as whom it is asked, is resolved in one place",
     ("catalog", "objects"): "fsspec's filesystems are opened in one place",
     ("grid", "objects"): "fsspec's filesystems are opened in one place",
     ("models", "objects"): "fsspec's filesystems are opened in one place",
