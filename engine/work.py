@@ -73,9 +73,12 @@ class CubeWork:
                 # Its shards are about to be replaced one by one: until the new record is there, the old one is void.
                 commit_record(ledger, Record(task.tile.id, task.seq, task.key, "pending", task.epoch, task.previous))
             reads, bytes_read, requests = read.reads, read.bytes_read, cube.requests
+            read.take_told()  # of a tile that failed
             body = build_tile(task, self.layout, self.options, read, ground, cube)
             body["bytes_read"] = read.bytes_read - bytes_read
             body["requests"] = read.reads - reads + cube.requests - requests + 1
+            # Steps taken over from the shard were read, and told of, when it was built.
+            body["told"] = {**task.previous.get("told", {}), **read.take_told()}
             return _committed(ledger, task, body)
 
         # Dask by itself does a task again whose worker dies after it was done and before the driver took its result.

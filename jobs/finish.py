@@ -149,11 +149,22 @@ def _report(
         "bytes": _bytes(records, [cube_ledger.latest[t.id] for t in plan.tiles if t.id in cube_ledger.latest]),
         "devices": dict(Counter(r.body["device"] for r in records if "device" in r.body)),
         "model": {"name": card.name, "digest": model_digest(spec.model.uri), "accuracy": card.training.get("accuracy")},
-        "inputs": list(plan.audit),
+        "inputs": [*plan.audit, *_told([cube_ledger.latest[t.id] for t in plan.tiles if t.id in cube_ledger.latest])],
         "left_out": list(plan.left_out),
         "items": len(plan.items),
         "versions": {"tilth": version("tilth"), "python": platform.python_version()} | {n: version(n) for n in _NAMED},
     }
+
+
+def _told(records: Sequence[Record]) -> list[str]:
+    """Where item, header and document of scenes disagreed while tiles were built, each sentence once."""
+    reads: Counter[str] = Counter()
+    tiles: Counter[str] = Counter()
+    for record in records:
+        found = record.body.get("told", {})
+        reads.update(found)
+        tiles.update(found.keys())
+    return [f"{sentence} ({reads[sentence]} reads in {tiles[sentence]} tiles)" for sentence in sorted(reads)]
 
 
 def _pixels(records: Sequence[Record]) -> dict[str, int]:

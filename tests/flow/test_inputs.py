@@ -25,6 +25,40 @@ HOLES = ((270, 270, 660, 660), (0, 700, 95, 840))
 """Metres from the area's upper left corner: all of the middle tile and more, and a bite at a corner."""
 
 
+def test_what_the_headers_of_mask_labels_and_scenes_call_no_data_is_none(country: Country, tmp_path: Path) -> None:
+    for name, path, bite in (
+        ("mask", country.cropland, np.s_[:40, :30]),
+        ("labels", country.labels[2024], np.s_[50:70]),
+    ):
+        with rasterio.open(path) as source:
+            values, profile = source.read(1), source.profile
+        values[bite] = 255
+        with rasterio.open(tmp_path / f"{name}.tif", "w", **{**profile, "driver": "GTiff", "nodata": 255}) as target:
+            target.write(values, 1)
+        if name == "mask":
+            asked = values[6:90, 6:90] == 1
+    scenes = Archive(country, tmp_path / "scenes")
+    radar = next(name for name, item in scenes.items.items() if "vv" in item["assets"])
+    with rasterio.open(scenes.path(radar, "vv"), "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        file.nodata = 9999
+    scenes.items[radar]["assets"]["vv"]["raster:bands"][0]["nodata"] = 0
+    scenes.items[radar]["assets"]["vv"].pop("file:checksum")
+    scenes.save()
+    job = made_job(country, tmp_path / "run").with_(
+        {
+            "inputs": inputs(str(scenes.catalog)),
+            "mask": {"uri": str(tmp_path / "mask.tif"), "keep": [1]},
+            "labels.uri": str(tmp_path / "labels.tif"),
+        }
+    )
+    job.submit()
+    np.testing.assert_array_equal(job.product("class") != 255, asked)
+    report = job.report()
+    assert "255" not in {str(row["code"]) for row in report["area_km2_by_class"].values()}
+    told = [line for line in report["inputs"] if "nodata: the item says 0, the file's header says 9999" in line]
+    assert len(told) == 1 and " vv: " in told[0] and "reads in" in told[0]
+
+
 def test_parcels_train_the_model_and_holes_and_the_mask_are_left_empty(country: Country, tmp_path: Path) -> None:
     mask = tmp_path / "mask.tif"
     with rasterio.open(country.cropland) as source:
