@@ -28,7 +28,8 @@ _Stamp = tuple[tuple[int, int, int] | None, ...]
 _BESIDE = ("", ".msk", ".aux.xml")
 """A raster and what GDAL keeps of it in files beside it."""
 _ABSENT = re.compile(
-    r"code: 40[034]|AccessDenied|NoSuchKey|No such file|does not exist|not recogni[sz]ed|Access Denied"
+    r"code: 40[034]|Access ?Denied|NoSuchKey|specified (key|bucket) does not exist|No such file"
+    r"|not recogni[sz]ed as being in a supported file format"
 )
 """What stores answer about an object that is not there; those that do not let it be listed answer 403."""
 

@@ -187,6 +187,26 @@ def test_a_float_raster_is_not_scaled_by_what_is_documented_for_whole_numbers(tm
     np.testing.assert_allclose(layer.values[0, 0] * 1e-4 - 0.1, power(), atol=6e-5)
 
 
+def seen(folder: Path, scl: NDArray, **header: Any) -> Layer:
+    """An optical scene under this scene classification."""
+    planes = {band: np.full((20, 20), 3000, np.uint16) for band in OPTICAL_BANDS}
+    assets = {band: write(folder / f"{band}.tif", plane) for band, plane in planes.items()}
+    made = made_item({**assets, "mask": write(folder / "scl.tif", scl, **header)}, scale=1e-4, mask_kind="scl")
+    return build(made)
+
+
+@pytest.mark.parametrize(("dtype", "fill"), [("uint8", 255), ("int16", -9999), ("float32", -9999)])
+def test_no_data_of_a_quality_layer_is_not_clear(tmp_path: Path, dtype: str, fill: float) -> None:
+    layer = seen(tmp_path, np.where(HOLE, fill, 4).astype(dtype), nodata=fill)
+    np.testing.assert_array_equal(layer.count[0] == 0, HOLE)
+
+
+def test_a_quality_layers_own_mask_counts_and_numbers_it_cannot_hold_are_refused(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(seen(tmp_path, np.full((20, 20), 4, np.uint8), mask=~HOLE).count[0] == 0, HOLE)
+    with pytest.raises(TileError, match=r"quality layer holds 260.*whole numbers from 0 to 255"):
+        seen(tmp_path, np.where(HOLE, 260, 4).astype(np.int16))
+
+
 # Masks and labels that a person named
 
 
