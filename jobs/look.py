@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.errors import InputError, SpecError
-from engine.look import look
+from engine.errors import InputError, SpecError, TileError
+from engine.look import Looked, look
 from engine.plan import Plan
 from engine.read import SceneReader
 from jobs.cluster import is_remote
@@ -23,9 +23,8 @@ def looked(spec: Spec, plan: Plan, asked: bool = True) -> Plan:
         return replace(plan, audit=(*plan.audit, *_not_asked(verify)))
     reader = SceneReader(plan.grid)
     found = look(plan, reader, spec.cube, verify)
-    refused = next((error for error in found.unread if isinstance(error, InputError)), None)
-    if refused is not None and not is_remote(spec):
-        raise refused
+    if not is_remote(spec):
+        _refuse_unread(found)
     headers = [f"{sentence} ({reads} reads)" for sentence, reads in reader.take_told().items()]
     return replace(plan, items=found.items, audit=(*plan.audit, *found.told, *headers))
 
@@ -39,6 +38,21 @@ def refuse_unverified(spec: Spec) -> None:
             place="inputs.optical.offset",
             remedy="leave --no-look out, or offset",
         )
+
+
+def _refuse_unread(found: Looked) -> None:
+    """InputError for a link that is refused, and for a source of which no scene could be read; what may pass is not."""
+    for error in found.unread:
+        if isinstance(error, InputError):
+            raise error
+    for place, error in found.blind:
+        if isinstance(error, TileError):
+            raise InputError(
+                f"no scene looked at can be read, the first: {error.place}: {error.value}",
+                expected=error.expected,
+                place=place,
+                remedy=error.remedy,
+            )
 
 
 def _not_asked(verify: list[str]) -> list[str]:

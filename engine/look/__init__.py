@@ -29,11 +29,13 @@ _EACH_SIDE, _TRIES = 2, 8
 
 @dataclass(frozen=True)
 class Looked:
-    """The items, their offsets decided; what was seen, in sentences; and what could not be read."""
+    """The items, their offsets decided; what was seen, in sentences; what could not be read; and of sources of which
+    nothing could be read, the name and the first error."""
 
     items: tuple[Item, ...]
     told: tuple[str, ...]
     unread: tuple[TilthError, ...]
+    blind: tuple[tuple[str, TilthError], ...]
 
 
 def look(plan: Plan, read: Reader, options: CubeOptions, verify: Collection[str] = ()) -> Looked:
@@ -51,6 +53,7 @@ class _Look:
     verify: frozenset[str]
     wrong: list[tuple[str, Finding]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    blind: list[tuple[str, TilthError]] = field(default_factory=list)
     turned: set[tuple[str, str]] = field(default_factory=set)
     """(collection, id) of items whose offset the pixels have decided against the catalogue."""
 
@@ -69,13 +72,17 @@ class _Look:
         if unread:
             self.told.append(f"{len(unread)} could not be looked at, the first: {unread[0]}")
         items = [self._decided(item) for item in self.plan.items]
-        return Looked(tuple(items), tuple(self.told), unread)
+        return Looked(tuple(items), tuple(self.told), unread, tuple(self.blind))
 
     def _judge(self, source: Source, tried: Sequence[Candidate], sights: list[Sight]) -> None:
         faults = [(c.item.id, fault) for c in tried if (fault := self.eyes.faults.get(key(c)))]
         if faults:
             first = faults[0][1]
             self._found(source, [replace(first, scenes=tuple(name for name, _ in faults))])
+            return
+        failed = [error for c in tried if (error := self.eyes.unread.get(key(c)))]
+        if failed and not any(key(c) in self.eyes.seen for c in tried):
+            self.blind.append((source.place, failed[0]))
             return
         kind = tried[0].item.mask_kind
         if not sights:

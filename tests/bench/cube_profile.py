@@ -38,7 +38,7 @@ PARTS = {
     "find the pixels": ("engine.read._source_index",),
     "place on the grid": ("engine.read.Patch.on_grid",),
     "mask": ("engine.cube.scl_valid", "engine.cube.qa_pixel_valid", "engine.cube.pixel_qa_valid"),
-    "scale": ("engine.cube.encode_reflectance", "engine.cube.encode_temperature", "engine.cube._in_units"),
+    "scale": ("engine.cube.encode_reflectance", "engine.cube.encode_temperature", "engine.read.Patch.physical"),
     "speckle": ("engine.cube.refined_lee", "engine.cube.refined_lee_c2"),
     "composite": ("engine.cube.max_gcvi_update", "engine.cube.mean_update", "engine.cube.mean_finish"),
     "m-chi": ("engine.cube.m_chi",),

@@ -14,7 +14,7 @@ from engine.errors import InputError
 from engine.plan import Plan
 from jobs.demo import Country
 from jobs.look import looked
-from jobs.pinned import fresh_plan
+from jobs.pinned import fresh_plan, pin, pinned_plan
 from jobs.spec import load_spec
 from tests.flow.archive import Archive, Document
 from tests.flow.conftest import inputs, made_job
@@ -172,6 +172,10 @@ def test_a_shift_of_the_baseline_s_change_is_refused_and_verified(
     plan = look_at(job.with_({"inputs.optical": [{**job.spec["inputs"]["optical"][0], "offset": "verify"}]}))
     changed = {item.id for item in plan.items if item.assets["red"].offset == -0.1}
     assert changed == {item.id for item in plan.items} & set(later)
+    spec = load_spec(job.yaml)
+    pin(spec, plan)
+    again = pinned_plan(spec)
+    assert again.items == plan.items and again.audit == plan.audit, "a resume uses the same offsets"
     (said,) = [line for line in plan.audit if "as their pixels tell" in line]
     assert "offset -0.1 for" in said and "against the items' 0" in said
     assert not [line for line in plan.audit if line.startswith("doubtful")]
@@ -193,6 +197,39 @@ def test_verify_changes_single_items_where_the_catalogue_is_right_about_the_othe
     plan = look_at(job.with_({"inputs.optical": [{**job.spec["inputs"]["optical"][0], "offset": "verify"}]}))
     changed = {item.id for item in plan.items if item.assets["red"].offset == -0.1}
     assert changed and changed <= set(wrong)
+
+
+def test_on_bright_land_a_jump_where_the_baseline_changes_is_refused(
+    country: Country, archive: Archive, tmp_path: Path
+) -> None:
+    """Nothing dark tells where reflectance stands, but the same ground cannot be 0.1 brighter from one date on."""
+    names = archive.of(S2)
+    sand = dict(zip(BANDS, (0.15, 0.26, 0.40, 0.52, 0.62), strict=True))
+    for i, name in enumerate(names):
+        for band, level in sand.items():
+            rng = np.random.default_rng([i, *band.encode()])
+            plus = 1000 if i >= len(names) // 2 else 0
+            archive.change(name, lambda v, g=rng, r=level, p=plus: r * 1e4 + p + g.normal(0, 80, v.shape), band)
+        archive.change(name, lambda v: np.full_like(v, 5), "scl")
+        archive.items[name]["properties"]["s2:processing_baseline"] = "05.11" if i >= len(names) // 2 else "05.10"
+    job = job_on(archive, country, tmp_path / "run", "optical")
+    with pytest.raises(InputError, match="every band of the same ground jumps by") as caught:
+        look_at(job)
+    assert "+0.1" in str(caught.value) and "baseline 05.10 with offset 0 to baseline 05.11" in str(caught.value)
+
+
+def test_a_source_of_which_nothing_can_be_read_is_refused_and_one_broken_scene_is_told(
+    country: Country, archive: Archive, tmp_path: Path
+) -> None:
+    names = archive.of(S1)
+    for name in names[::2]:
+        archive.path(name, "vv").write_bytes(b"no raster")
+    job = job_on(archive, country, tmp_path / "run", "radar")
+    assert any("could not be looked at, the first: item" in line for line in look_at(job).audit)
+    for name in names:
+        archive.path(name, "vv").write_bytes(b"no raster")
+    with pytest.raises(InputError, match="no scene looked at can be read"):
+        look_at(job)
 
 
 def test_the_command_ends_with_2_before_anything_is_written_and_without_a_look_goes_on(
