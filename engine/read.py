@@ -26,6 +26,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as SourceWindow
 
 from engine.claims import Claim
+from engine.environment import refuse_broken
 from engine.errors import InfrastructureError, InputError, TileError
 from engine.header import CODES, Reading, decide, filled
 from engine.rasters import Raster, Rasters, open_raster
@@ -183,6 +184,8 @@ def patiently(
             text = _whole_text(error, path, href)
             told = _tell(text, place, definite="://" not in href, tries=attempt + 1)
             if told is not None:
+                if isinstance(told, TileError):
+                    refuse_broken(place)  # where nothing can be read, no scene is to blame
                 raise told from error
             refused = _REFUSED.search(text) is not None
             time.sleep(random.uniform(0.5, 1.0) * min(0.3 * 2**attempt, 2.0))

@@ -7,11 +7,14 @@ Only headers are opened. Each error names the spec's key, the value there, what 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import permutations
 from pathlib import PurePosixPath
+from typing import Any
 
+from engine.environment import refuse_broken
 from engine.errors import InputError, SpecError
 from engine.grid import make_grid, read_area
 from engine.map_values import map_values
@@ -27,7 +30,7 @@ from jobs.headers import overlap, parcel_box, raster_box
 from jobs.label_checks import check_labels, check_other_seasons, surveyed
 from jobs.look import looked
 from jobs.pinned import fresh_plan
-from jobs.reach import about, check_address, probe, within
+from jobs.reach import about, check_address, check_s3, probe, within
 from jobs.spec import Spec
 
 STORE_S = 10.0
@@ -37,6 +40,8 @@ STORE_S = 10.0
 def check_places(spec: Spec, *, stores: bool = True) -> None:
     """SpecError or InputError for the first thing wrong with what the spec names, catalogues and model card apart; with
     ``stores`` it is tried whether output, cube and model can be written."""
+    refuse_broken("this machine")
+    check_s3(_strings(spec.model_dump(mode="json")))
     _check_season(spec)
     _check_apart(spec)
     _check_addresses(spec)
@@ -242,6 +247,15 @@ def _check_apart(spec: Spec) -> None:
             )
 
 
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in a spec's data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _strings(inner)
+
+
 def _path(uri: str) -> PurePosixPath:
     """A URI as a path that can be compared: ``.`` and ``..`` resolved, the scheme as the first part."""
     scheme, mark, rest = absolute(uri).rpartition("://")
@@ -267,9 +281,6 @@ def _check_stores(spec: Spec) -> None:
     places = {"output.uri": spec.output.uri, "cube.uri": spec.cube.uri}
     if spec.labels is not None:
         places["model.uri"] = spec.model.uri
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    if endpoint and any(uri.startswith("s3://") for uri in places.values()):
-        check_address(endpoint, f"{next(iter(places))} (AWS_ENDPOINT_URL)", ("http", "https"), "https://s3.example.org")
     within(STORE_S, ", ".join(places), [partial(_check_store, key, uri) for key, uri in places.items()])
 
 

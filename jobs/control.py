@@ -29,6 +29,7 @@ from jobs.pinned import (
     seconds_spent,
     write_progress,
 )
+from jobs.reach import check_s3
 from jobs.spec import Spec, load_spec
 
 _PROGRESS_EVERY_S = 2.0
@@ -37,6 +38,7 @@ _LOOK_EVERY_S = 1.0  # into the object store, for a wish to cancel
 
 def resolve_run(run: str) -> Spec:
     """The spec of a run named by its job.yaml or by the uri of its map."""
+    check_s3([run])
     if run.endswith((".yaml", ".yml")):
         return pinned_spec(load_spec(run).output.uri)
     return pinned_spec(run)

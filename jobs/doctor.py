@@ -20,11 +20,12 @@ import psutil
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from engine.environment import TRIALS, faults
 from engine.errors import InfrastructureError, TilthError
 from engine.ledger.lease import TTL_S
 from engine.objects import Objects
 from jobs.cluster import RAY_SETTINGS
-from jobs.reach import check_address
+from jobs.reach import check_address, check_s3
 
 _TESTED_BELOW = {
     "dask": "2027",
@@ -94,6 +95,10 @@ def _versions() -> Iterator[Finding]:
 def _gdal() -> Iterator[Finding]:
     import rasterio
 
+    broken = {fault.name: fault for fault in faults()}
+    for name in TRIALS:
+        fault = broken.get(name)
+        yield Finding(name, fault is None, fault.error if fault else "work", fault.remedy if fault else "")
     with rasterio.Env() as env:
         drivers = env.drivers()
     yield Finding("GDAL", True, rasterio.__gdal_version__)
@@ -129,10 +134,8 @@ def _gpu() -> Finding:
 
 def _store(uri: str) -> list[Finding]:
     """The store, tried with objects below a folder of its own, which is removed."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
     try:
-        if endpoint and uri.startswith("s3://"):
-            check_address(endpoint, "AWS_ENDPOINT_URL", ("http", "https"), "https://s3.example.org")
+        check_s3([uri])
         folder = Objects(uri).child(f".tilth-doctor-{secrets.token_hex(8)}")
         folder.put("first", b"tilth")
     except TilthError as error:

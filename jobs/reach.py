@@ -7,11 +7,12 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import requests
 from botocore.exceptions import BotoCoreError
 from pyogrio.errors import DataSourceError
 from pyproj.exceptions import CRSError
@@ -19,8 +20,11 @@ from rasterio.errors import RasterioError
 
 from engine.errors import InputError, SpecError, TilthError
 from engine.objects import Objects
+from engine.s3 import known_settings
 
 CONNECT_S = 3.0
+ANSWER_S = 15.0
+"""A store that answers a first, empty request later than this is none to work with."""
 
 
 @contextmanager
@@ -66,6 +70,25 @@ def check_address(address: str, place: str, schemes: tuple[str, ...], example: s
             place=place,
             remedy="start it, or mend the address; tilth doctor looks closer",
         )
+
+
+def check_s3(uris: Iterable[str]) -> None:
+    """InputError where one of ``uris`` lies on S3 and nobody is known there, or its endpoint does not answer."""
+    place = next((uri for uri in uris if uri.startswith("s3://")), None)
+    settings = known_settings(place) if place else None
+    if settings is None or settings.endpoint is None:
+        return
+    where = f"the endpoint of S3 ({settings.endpoint})"
+    check_address(settings.endpoint, where, ("http", "https"), "https://s3.example.org")
+    try:
+        requests.get(settings.endpoint, timeout=(CONNECT_S, ANSWER_S), allow_redirects=False, stream=True).close()
+    except requests.RequestException as error:
+        raise InputError(
+            f"what listens there does not answer as a store does: {type(error).__name__}",
+            expected="a store that speaks HTTP",
+            place=where,
+            remedy="mend AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or endpoint_url in ~/.aws/config",
+        ) from error
 
 
 def within(seconds: float, place: str, tasks: list[Callable[[], None]]) -> None:

@@ -15,7 +15,8 @@ FOLDERS = ("kernels", "engine", "jobs")
 
 NOUNS = {"claims", "colours", "earth", "errors", "memory", "types", "units"}
 STAGES = {
-    "accuracy", "assess", "catalog", "cube", "features", "grid", "ground", "header", "ledger", "map_values", "models",
+    "accuracy", "assess", "catalog", "cube", "environment", "features", "grid", "ground", "header", "ledger",
+    "map_values", "models",
     "objects", "output", "parcels", "plausible", "points", "predict", "rasters", "read", "s3", "samples", "signing",
     "steps", "store", "training", "xarrays",
 }  # fmt: skip
@@ -33,6 +34,7 @@ SIDEWAYS = {
     ("store", "objects"): "a zarr shard is one object",
     ("ledger", "objects"): "a record, a snapshot and a lease are objects",
     ("objects", "s3"): "where S3 is, and as whom it is asked, is resolved in one place",
+    ("read", "environment"): "where nothing can be read, no scene is to blame",
     ("read", "s3"): "where S3 is, and as whom it is asked, is resolved in one place",
     ("catalog", "objects"): "fsspec's filesystems are opened in one place",
     ("grid", "objects"): "fsspec's filesystems are opened in one place",
