@@ -53,9 +53,11 @@ class CubeOptions(Options):
     """Where the cube lies and what its layers hold."""
 
     uri: str
+    """Folder or s3://bucket/prefix of the cube, a Zarr group; built where it is not there."""
     layers: tuple[LayerName, ...] | None = None
     """None: one layer per sensor under ``inputs``."""
     despeckle: Literal["refined_lee", "none"] = "refined_lee"
+    """Speckle filter of radar backscatter; none: backscatter as it comes."""
     composite: Literal["max_gcvi", "median", "latest"] = "max_gcvi"
     """Which of a step's clear optical dates counts: all bands from that with the largest GCVI, each band's median, or
     all bands from the latest."""

@@ -34,15 +34,20 @@ class ProfileOptions(Options):
     """How COGs are written."""
 
     compress: Literal["deflate", "zstd", "lzw"] = "deflate"
+    """Compression of the published rasters, without loss."""
     blocksize: Annotated[int, Field(ge=128, le=4096, multiple_of=16)] = 512
+    """Side of a raster's inner blocks in pixels."""
 
 
 class OutputOptions(Options):
     """Where the map is published and which layers."""
 
     uri: str
+    """Folder or s3://bucket/prefix that the map is published in."""
     products: Annotated[tuple[Product, ...], Field(min_length=1)] = ("class", "confidence")
+    """Layers to publish."""
     profile: ProfileOptions = ProfileOptions()
+    """How the published rasters (COGs) are written."""
     codes: bool = False
     """Whether class.tif holds the crops' codes (uint16, or uint32 where one is larger; no data is the type's largest)
     instead of indices with a palette; classes.csv says which value is which crop."""

@@ -37,8 +37,11 @@ class Inputs(Options):
     """Where scenes come from, per sensor; several sources of one sensor are composited together."""
 
     optical: tuple[SourceOptions, ...] = ()
+    """Sources of optical reflectance, one or a list."""
     radar: tuple[SourceOptions, ...] = ()
+    """Sources of radar backscatter, one or a list."""
     thermal: tuple[SourceOptions, ...] = ()
+    """Sources of surface temperature, one or a list."""
     c2: tuple[SourceOptions, ...] = ()
     """Dual-pol covariance from radar with phase: assets c11, c22, c12_real, c12_imag."""
 

@@ -16,9 +16,13 @@ class SeasonOptions(Options):
     """``start`` <= day < ``end``, cut into steps of ``step_days``; ``as_of``: use nothing observed after this day."""
 
     start: date
+    """First day of the season, YYYY-MM-DD."""
     end: date
+    """The first day that is not used any more, YYYY-MM-DD."""
     step_days: int = 10
+    """Days of one step; each step is one composite."""
     as_of: date | None = None
+    """Map as if it were that day, YYYY-MM-DD: nothing observed later is used; None: the whole season."""
 
     @model_validator(mode="after")
     def _ordered(self) -> SeasonOptions:

@@ -59,9 +59,9 @@ def sensor_of(layer: str) -> str:
 
 
 class Options(BaseModel):
-    """Base of every stage's options: frozen, unknown keys refused."""
+    """Base of every stage's options: frozen, unknown keys refused; the docstring below a field describes its key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def digest(value: Any) -> str:

@@ -54,13 +54,13 @@ def main() -> None:
 
 @app.command()
 def init(path: Annotated[Path, typer.Argument(help="Where to write.")] = Path("job.yaml")) -> None:
-    """Write a commented job.yaml.
+    """Write a commented job.yaml, with every key explained.
 
     Example: tilth init job.yaml
     """
-    from jobs.spec import example
+    from jobs.explained import template
 
-    show.write_new(path, example("template"))
+    show.write_new(path, template())
 
 
 @app.command()

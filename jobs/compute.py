@@ -13,7 +13,9 @@ class Workers(Options):
     """How many workers. ``max`` None: one per core on this machine, 4 on a cluster."""
 
     min: Annotated[int, Field(ge=0)] = 0
+    """Workers that are kept even when idle."""
     max: Annotated[int, Field(ge=1)] | None = None
+    """The most workers at once; None: one per core on this machine, 4 on a cluster."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Workers:
@@ -30,8 +32,11 @@ class ComputeOptions(Options):
     dask_address: str | None = None
     """Dask scheduler for the cube stage; None starts one beside the driver."""
     workers: Workers = Workers()
+    """How many workers there are at once."""
     cpus_per_worker: Annotated[float, Field(gt=0)] = 1
+    """Processor cores that each worker reserves."""
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
+    """GPUs that each worker reserves, or a share of one; 0 computes without."""
     bytes_in_flight: Annotated[int, Field(ge=1_000_000)] | None = None
     """Projected bytes of all tiles under way; None: half of this machine's free memory, 2 GB per worker elsewhere."""
     retries: Annotated[int, Field(ge=0)] = 2
@@ -44,6 +49,8 @@ class BudgetOptions(Options):
     """Where the run stops by itself; what is committed stays and ``resume`` goes on."""
 
     max_hours: Annotated[float, Field(gt=0)] | None = None
+    """Hours after which the run stops; None: no limit."""
     max_cost: Annotated[float, Field(gt=0)] | None = None
+    """Cost after which the run stops, by worker_cost_per_hour; None: no limit."""
     worker_cost_per_hour: Annotated[float, Field(ge=0)] = 0.05
     """Assumed price of one worker for an hour, in the currency of ``max_cost``."""

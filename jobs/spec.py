@@ -36,6 +36,7 @@ class ModelOptions(Options):
     """Which model maps. With ``labels`` it is trained when it is not there or no longer fits them."""
 
     uri: Annotated[str, Field(min_length=1)]
+    """Folder of the model, to be read, or to be written where labels are given."""
     features: tuple[str, ...] | None = None
     """For training: None takes every feature the inputs can give."""
     fill: Literal["linear", "whittaker"] = "linear"
@@ -43,6 +44,7 @@ class ModelOptions(Options):
     smoothing: Annotated[float, Field(gt=0, le=1e10)] | None = None
     """Whittaker's lambda; None: 10."""
     train: TrainOptions = TrainOptions()
+    """How a model is trained, where labels are given."""
 
     @model_validator(mode="after")
     def _smoothing_is_whittakers(self) -> ModelOptions:
@@ -57,18 +59,31 @@ class Spec(Options):
     """One job."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+    """Name of the job and of what it publishes: lower case letters, digits, - and _."""
     area: AreaOptions
+    """What to map."""
     season: SeasonOptions
+    """When: the days that are mapped."""
     grid: GridOptions
+    """The lattice of pixels, and its tiles."""
     inputs: Inputs
+    """Where scenes come from; one sensor at least."""
     cube: CubeOptions
+    """The cube that scenes are composited into."""
     labels: LabelOptions | None = None
+    """What grew where, to train a model on; None: the model is there already."""
     mask: MaskOptions | None = None
+    """Where to compute, such as cropland; None: in the whole area."""
     parcels: ParcelOptions | None = None
+    """Parcels to be given a crop each; None: pixels alone are mapped."""
     model: ModelOptions
+    """The model that maps."""
     output: OutputOptions
+    """Where the map is published, and as what."""
     compute: ComputeOptions = ComputeOptions()
+    """Where tiles are worked on; left out: on this machine."""
     budget: BudgetOptions = BudgetOptions()
+    """Where the run stops by itself; left out: nowhere."""
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Spec:

@@ -18,21 +18,20 @@ ASSET_NAMES = (*(band for bands in ASSET_BANDS.values() for band in bands), "mas
 class SourceOptions(Options):
     """One sensor's catalogue.
 
-    catalog: STAC API, static ``catalog.json`` or ``.ndjson`` of items; path, http(s), s3 or other fsspec URL.
-    collection: items of this collection only. assets: our band name (or ``mask``) -> the catalogue's asset key, for
-    what differs from the namings known. max_cloud: percent; items that state more are left out. exclude:
-    ids of items to do without, such as damaged ones. bandpass: ``oli`` takes reflectance as Landsat 8's OLI would have
-    seen it, on the published lines of ``kernels.bandpass``, so that Landsat 7 to 9 and Sentinel-2A and 2B go into one
-    composite; of Sentinel-2 the narrow near infrared (band 8A) then stands for ``nir``. sign:
-    ``planetary-computer``, or the URL of a service that returns a token. allow_hosts: the only hosts (for ``s3://``
-    the bucket) links may lead to besides the catalogue's own; ``*.example.org`` stands for every host below it.
+    With ``bandpass: oli`` Sentinel-2's narrow near infrared (band 8A) stands for ``nir``; lines: ``kernels.bandpass``.
     """
 
     catalog: Annotated[str, Field(min_length=1)]
+    """STAC API, static catalog.json or NDJSON of items: path, https, s3 or another fsspec URL."""
     collection: Annotated[str, Field(min_length=1)]
+    """Items of this collection alone are used."""
     assets: dict[str, str] | None = None
+    """Our band name (or mask) and the catalogue's asset key, where it is none of the usual ones, as in {swir1:
+    swir16}; None: the usual ones."""
     max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Items that state more cloud, in percent, are left out; None: none is."""
     exclude: tuple[str, ...] = ()
+    """Ids of items to do without, such as damaged ones."""
     mask: MaskWord | None = None
     """How the numbers of the quality layer (the asset under mask) are to be read, where the items do not tell; with
     none, scenes are taken without their quality layer, clouds and all."""
@@ -40,11 +39,17 @@ class SourceOptions(Options):
     """What becomes of a tile in which a scene's file is missing or damaged: it is set aside until the scene is mended
     (refuse), or it is built without that scene, and this is told (leave_out)."""
     bandpass: Literal["oli"] | None = None
+    """oli: reflectance as Landsat 8's OLI would have seen it, on the published lines, so that Landsat 7 to 9 and
+    Sentinel-2A and 2B go into one composite; None: as it comes."""
     offset: Literal["item", "verify"] = "item"
     """Who says whether an offset of 0.1 is to be taken off Sentinel-2's numbers: the item, and the job is refused where
     the pixels contradict it; or, with ``verify``, the pixels of some scenes, looked at before work starts."""
     sign: str | None = None
+    """How links are signed while reading: planetary-computer, or the https URL of a service that returns a
+    token; None: not at all."""
     allow_hosts: tuple[str, ...] | None = None
+    """The only hosts (for s3:// buckets) that links may lead to besides the catalogue's own; *.example.org
+    stands for every host below it; None: any."""
 
     @field_validator("assets")
     @classmethod

@@ -26,7 +26,9 @@ class AreaOptions(Options):
     """What to map: exactly one of ``bbox`` (west, south, east, north in degrees) and ``file`` (polygons)."""
 
     bbox: tuple[float, float, float, float] | None = None
+    """West, south, east and north in degrees of longitude and latitude; None where a file is given."""
     file: str | None = None
+    """Polygons to map, GeoPackage, GeoJSON or GeoParquet in any CRS, holes counted; None where a bbox is given."""
 
     @field_validator("bbox")
     @classmethod

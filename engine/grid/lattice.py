@@ -27,8 +27,12 @@ class GridOptions(Options):
     """The lattice: projected CRS in metres, pixel size in metres, tile size in pixels."""
 
     crs: str
+    """Projected CRS in metres by authority code, such as EPSG:3035: a UTM zone where the area fits in one, else
+    equal area."""
     resolution: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """Side of a pixel in metres."""
     tile_px: Annotated[int, Field(ge=1, le=16384)] = 512
+    """Side of a tile, the unit of work, in pixels; smaller ones need less memory."""
 
 
 def make_grid(area: BaseGeometry, options: GridOptions) -> Grid:

@@ -25,6 +25,7 @@ class OtherSeason(Options):
     """Labels of another season, whose cube was built before (``tilth cube``) from that season's start and days."""
 
     cube: Annotated[str, Field(min_length=1)]
+    """Cube of that season, built before by a job of the same grid."""
     uri: Annotated[str, Field(min_length=1)]
     """Its labels, raster or polygons, in the codes of the job's own legend."""
     column: str | None = None
@@ -43,7 +44,9 @@ class RegionOptions(Options):
     column: str = "name"
     """The column of their names."""
     validation: tuple[str, ...] = ()
+    """Names of the regions that validate; none: blocks do."""
     test: tuple[str, ...] = ()
+    """Names of the regions that test; none: blocks do."""
 
     @model_validator(mode="after")
     def _each_is_held_once(self) -> RegionOptions:

@@ -23,6 +23,8 @@ class TrainOptions(Options):
     """How a model is trained. Equal options and samples give equal bytes on one kind of processor."""
 
     family: Family = "tempcnn"
+    """Kind of model: networks and trees of series, or networks of the squares around pixels (convstar3d,
+    convstar, hybridsn, cnn3d, twobranch)."""
     cascade: CascadeOptions = CascadeOptions()
     """For family clec: how forecast and classifier train together."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_. -]+[A-Za-z0-9]$")] = "crop-map"
@@ -30,6 +32,7 @@ class TrainOptions(Options):
     licence: Annotated[str, Field(min_length=1)] = "other"
     """Licence on the card, an SPDX identifier or ``other``."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of all that is drawn at random."""
     block_m: Annotated[float, Field(gt=0)] = 10_000.0
     """Side of the spatial blocks that are dealt whole to training, validation and test (3, 1 and 1 fifths)."""
     min_samples: Annotated[int, Field(ge=1)] = 30
@@ -41,9 +44,11 @@ class TrainOptions(Options):
     svm_samples_per_class: Annotated[int, Field(ge=1)] = 2_000
     """The same cap for an SVM, whose time grows with the square of the samples; the smaller of the two holds."""
     epochs: Annotated[int, Field(ge=1)] = 30
+    """Passes over the training part at most."""
     patience: Annotated[int, Field(ge=1)] = 6
     """Epochs without a validation macro-F1 better by 0.001 after which training stops."""
     batch: Annotated[int, Field(ge=2)] = 128
+    """Samples of one step of a network's training."""
     learning_rate: Annotated[float, Field(gt=0)] = LEARNING_RATE
     """Where not given, a tenth of the usual one with ``start_from``: what was learnt is to be kept."""
     start_from: Annotated[str, Field(min_length=1)] | None = None
