@@ -1,9 +1,10 @@
 """Colours of classes: of a code alone, so that a crop has the same colour in every job.
 
 A code times three odd constants, modulo 2 ** 64, gives hue, lightness and chroma in OKLCh (Ottosson 2020,
-bottosson.github.io/posts/oklab), as Fibonacci hashing does. The constants were searched for so that any 20 codes that
-follow each other in steps of 1, 2, 3, 5, 10, 20, 100, 1000 up to a million are 0.065 apart in OKLab; 0.02 can just be
-told apart.
+bottosson.github.io/posts/oklab), as Fibonacci hashing does. The constants were searched for so that the first 20 codes
+in steps of 1, 2, 3, 5, 10, 20, 100, 1000 up to a million are far apart; 0.02 in OKLab can just be told apart. Codes of
+nine digits and more, whose digits are levels of a nomenclature, and names are hashed first: multiplied as they are, the
+crops of one group would be all alike.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import math
 from collections.abc import Mapping
 
 _FACTORS = (0xF5AD8D33E2DC8FFD, 0x4358B0174447FB45, 0x70A0FA341743F4C3)
-_LIGHTNESS = (0.45, 0.42)
-_CHROMA = (0.08, 0.10)
+_LIGHTNESS = (0.42, 0.46)
+_CHROMA = (0.10, 0.12)
 """(least, range)."""
 APART = 0.03
 """Distance in OKLab below which a made colour gives way to another's."""
 _MOST_TRIES = 64
+_HASHED_FROM = 10**8
 
 Lab = tuple[float, float, float]
 
@@ -35,7 +37,7 @@ def colours_of(
     colours = {code: colour.lower() for code, colour in (given or {}).items() if code in names}
     taken = [_lab_of(colour) for colour in colours.values()]
     for code in sorted(names.keys() - colours.keys()):
-        seed = int.from_bytes(hashlib.sha256(by_text[code].encode()).digest()[:8]) if by_text else code
+        seed = _seed(code, by_text[code] if by_text else None)
         for attempt in range(_MOST_TRIES):
             colour = _colour(seed + (attempt << 40))
             lab = _lab_of(colour)
@@ -44,6 +46,12 @@ def colours_of(
         colours[code] = colour
         taken.append(lab)
     return colours
+
+
+def _seed(code: int, text: str | None) -> int:
+    if text is None and code < _HASHED_FROM:
+        return code
+    return int.from_bytes(hashlib.sha256((text or str(code)).encode()).digest()[:8])
 
 
 def _colour(seed: int) -> str:

@@ -47,9 +47,22 @@ class Ground:
         patch = read_raster(self.mask.uri, self.grid, window, self.mask.band)
         if patch is None:
             return np.zeros(window.shape, np.bool_)
-        keep = self.mask.keep
-        kept = patch.values != 0 if keep is None else np.isin(patch.values, keep)
-        return inside & patch.on_grid(kept & patch.valid, False)
+        return inside & patch.on_grid(_kept(patch.values, self.mask) & patch.valid, False)
+
+
+def _kept(values: NDArray, mask: MaskOptions) -> NDArray[np.bool_]:
+    """(y, x) bool, True where a mask is to be kept; InputError where its type cannot tell a value from others."""
+    if mask.keep is None:
+        return np.asarray(values != 0)
+    digits = np.finfo(values.dtype).nmant + 1 if values.dtype.kind == "f" else 64
+    if rounded := [value for value in mask.keep if abs(value) >= 2**digits]:
+        raise InputError(
+            f"mask.keep has {rounded[0]}, but the raster is {values.dtype}",
+            expected=f"values below 2 ** {digits}: from there on the raster does not know every whole number",
+            place=mask.uri,
+            remedy="write the mask as whole numbers, such as uint32 or int64, from what it was made of",
+        )
+    return np.isin(values, mask.keep)
 
 
 def read_raster(uri: str, grid: Grid, window: Window, band: int | str | None = None) -> Patch | None:

@@ -30,6 +30,7 @@ def check_labels(spec: Spec, grid: Grid) -> None:
     assert labels is not None
     refuse_parcels(labels, spec.train_options())
     _refuse_other_series(spec)
+    _refuse_names_of_a_raster(labels)
     ground = _label_ground("labels.uri", labels, grid) if labels.uri else None
     if labels.legend is not None:
         with about(f"labels.legend = {labels.legend}"):
@@ -84,6 +85,15 @@ def _label_ground(key: str, labels: LabelOptions, grid: Grid) -> Box:
             )
         box = raster_box(labels.uri, grid, labels.band) if raster else polygon_box(labels.uri, labels.column, grid)
         return overlap(box, grid)
+
+
+def _refuse_names_of_a_raster(labels: LabelOptions) -> None:
+    """SpecError for names under labels.ignore where all labels are rasters, which hold numbers."""
+    names = [one for one in labels.ignore if isinstance(one, str)]
+    if names and all(map(is_raster, labels.uris)):
+        raise SpecError(
+            repr(names[0]), expected="codes: a raster holds numbers", place="labels.ignore", remedy="give the code"
+        )
 
 
 def _check_legend(uri: str) -> None:

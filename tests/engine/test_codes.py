@@ -13,6 +13,7 @@ import rasterio
 import shapely
 
 from engine.errors import InputError
+from engine.ground import Ground, MaskOptions
 from engine.samples import LabelOptions, Labels, coding_of, read_legend
 from engine.samples.codes import column_codes, raster_codes
 from engine.types import Window
@@ -196,3 +197,21 @@ def test_names_mean_the_same_code_in_every_season_and_to_a_model_that_is_judged(
     numbers = LabelOptions(uri=polygons(tmp_path / "n.gpkg", [1, 2], "crop"), column="crop")
     with pytest.raises(InputError, match="holds numbers"):
         Labels(numbers, GRID, 100.0, coding_of(numbers, known))
+
+
+@pytest.mark.parametrize("dtype", ["uint32", "int64", "float64", "float32"])
+def test_a_mask_keeps_values_of_ten_digits_or_is_refused_where_its_type_cannot_tell_them(
+    tmp_path: Path, dtype: str
+) -> None:
+    values = np.full((40, 40), HCAT + 1, dtype)
+    values[:10] = HCAT
+    profile = {"driver": "GTiff", "count": 1, "height": 40, "width": 40, "dtype": dtype, "crs": CRS}
+    path = tmp_path / "mask.tif"
+    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(*GRID.transform(WHOLE))) as file:
+        file.write(values, 1)
+    ground = Ground(GRID, shapely.box(*GRID.bounds(WHOLE)), MaskOptions(uri=str(path), keep=(HCAT,)))
+    if dtype == "float32":
+        with pytest.raises(InputError, match=r"mask.keep has 3301060600.*float32.*2 \*\* 24"):
+            ground.inside(WHOLE)
+    else:
+        np.testing.assert_array_equal(ground.inside(WHOLE), values == HCAT)

@@ -20,7 +20,7 @@ from engine.ledger import Ledger, Record
 from engine.models import Domain, Recipe
 from engine.objects import Objects
 from engine.plan import Plan
-from engine.samples import LabelOptions, chosen, legend_of
+from engine.samples import LabelOptions, chosen, coding_of
 from engine.store import CubeLayout, layout_of
 from engine.train import TrainRequest, collect, outline
 from engine.training import TrainOptions
@@ -85,7 +85,7 @@ class Season:
     def names(self, samples: Samples) -> dict[int, str]:
         """Name of each code among the samples."""
         labelled = replace(samples, y=samples.y[samples.y != 0])
-        return dict(legend_of(self.labels(TrainOptions()), labelled).names)
+        return dict(coding_of(self.labels(TrainOptions())).legend_for(labelled.y).names)
 
 
 def recipe(features: tuple[str, ...], steps: int = STEPS, **more: Any) -> Recipe:
