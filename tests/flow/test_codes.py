@@ -45,7 +45,7 @@ def job(country: Country, tmp_path_factory: pytest.TempPathFactory) -> Job:
     uri, names = named_parcels(country, place / "labels.parquet")
     with (place / "legend.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("code", "name"), *names.items()])
-    labels = {"uri": uri, "column": "hcat", "legend": str(place / "legend.csv"), "block_m": 200}
+    labels = {"uri": uri, "column": "hcat", "legend": str(place / "legend.csv"), "block_m": 100}
     made = made_job(country, place).with_(
         {
             "labels": labels,
