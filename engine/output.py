@@ -129,7 +129,10 @@ def stac_collection(
     *, parcels: bool = False, codes: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """The map's STAC collection; ``items``: (href, bbox) of every published tile; ``parcels``: a table per tile too;
-    ``codes``: whether its classes are codes."""
+    ``codes``: whether its classes are codes.
+
+    ``facts``: as for ``stac_item``; ``model`` may be what is told of it, with whose its accuracy is.
+    """
     boxes = [bbox for _, bbox in items] or [facts["bbox"]]
     return {
         "type": "Collection",
@@ -148,6 +151,7 @@ def stac_collection(
             "confidence": {"title": _TITLES["confidence"], "unit": "%"},
             **({"parcels": {"title": _TITLES["parcels"], "type": _PARQUET}} if parcels else {}),
         },
+        **({"tilth:model": facts["model"]} if "model" in facts else {}),
         "providers": [{"name": "Tilth", "roles": ["processor"], "processing:software": {"tilth": facts["version"]}}],
         "summaries": {"processing:software": [{"tilth": facts["version"]}]},
         "assets": {

@@ -12,7 +12,7 @@ from engine.errors import InputError
 from engine.ground import Ground
 from engine.parcel_samples import labelled_parcels
 from engine.plan import Plan
-from engine.samples import Coding, LabelOptions, Labels, coding_of
+from engine.samples import Coding, Fields, LabelOptions, Labels, coding_of, fields_of
 from engine.training import TrainOptions
 from engine.training.blocks import refuse_few_blocks, tally
 from engine.training.classes import choose_classes
@@ -33,7 +33,7 @@ def survey(
     check: is told the codes that may become classes.
     """
     coding = coding_of(labels)
-    portions, unusable, of_polygons = _opened(labels, options, plan, coding)
+    portions, unusable, of_polygons, fields = _opened(labels, options, plan, coding)
     names = coding.legend.names if coding.legend else None
     found: defaultdict[int, Counter[int]] = defaultdict(Counter)
     wrong: InputError | None = InputError(
@@ -51,20 +51,22 @@ def survey(
         if wrong is None:
             if check:
                 check({code for code in found.keys() | of_polygons if names is None or code in names})
-            return [*coding.notes, *_unusable(unusable), *_unnamed(found.keys() | of_polygons, names, coding)]
+            unnamed = _unnamed(found.keys() | of_polygons, names, coding)
+            return [*coding.notes, *_unusable(unusable), *unnamed, *_of_fields(fields, options)]
     assert wrong is not None
     raise wrong
 
 
 def _opened(
     labels: LabelOptions, options: TrainOptions, plan: Plan, coding: Coding
-) -> tuple[Iterable[_Portion], Mapping[str, int], Set[int]]:
-    """The labels, a portion at a time; reason -> how many polygons cannot be used; codes of polygons read at once."""
+) -> tuple[Iterable[_Portion], Mapping[str, int], Set[int], Fields]:
+    """The labels, a portion at a time; reason -> how many polygons cannot be used; codes of polygons read at once; what
+    fields there are."""
     if labels.per == "parcel":
         parcels = labelled_parcels(labels, plan.grid, plan.area, plan.tiles, options.block_m, coding)
-        return [(parcels.y, parcels.block)], parcels.left_out, set()
+        return [(parcels.y, parcels.block)], parcels.left_out, set(), fields_of(parcels.shapes)
     held = Labels(labels, plan.grid, options.block_m, coding)
-    return _by_tile(held, plan), held.left_out, held.codes()
+    return _by_tile(held, plan), held.left_out, held.codes(), held.fields
 
 
 def _by_tile(held: Labels, plan: Plan) -> Iterator[_Portion]:
@@ -90,6 +92,11 @@ def _wrong(found: _Found, names: Mapping[int, str] | None, options: TrainOptions
 def _unusable(reasons: Mapping[str, int]) -> list[str]:
     told = ", ".join(f"{why} ({number})" for why, number in sorted(reasons.items()) if number)
     return [f"labels: {sum(reasons.values())} polygons cannot be used and are left out: {told}"] if told else []
+
+
+def _of_fields(fields: Fields, options: TrainOptions) -> list[str]:
+    told = fields.told(options.block_m)
+    return [f"labels: {line}" for line in (*told["optimistic"], *told["notes"])]
 
 
 def _unnamed(codes: Set[int], names: Mapping[int, str] | None, coding: Coding) -> list[str]:

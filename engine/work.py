@@ -22,6 +22,7 @@ from engine.ground import Ground, MaskOptions
 from engine.ledger.book import commit_record, standing_record
 from engine.ledger.record import Record
 from engine.models.card import Card
+from engine.models.ranges import Ranges
 from engine.objects import Objects, absolute
 from engine.output import OutputOptions
 from engine.parcel_tile import ParcelBlock, judge_parcels, load_parcels, parcel_table
@@ -127,9 +128,11 @@ class MapWork:
             times.append(time.monotonic())
             with one_at_a_time:
                 waited = time.monotonic()
-                classes, table = opened.judge(task, block, parcels)
+                ranges = Ranges(model.card)
+                classes, table = opened.judge(task, block, parcels, ranges)
                 times += [waited, time.monotonic()]
             body = publish_tile(task, self.layout, model.card, classes, self.output, output, parcels=table)
+            body["beyond_range"] = ranges.told()
             times.append(time.monotonic())
             spent = {"read": times[1] - times[0], "predict": times[3] - times[2], "write": times[4] - times[3]}
             seconds = {part: round(value, 4) for part, value in spent.items()}
@@ -161,9 +164,12 @@ class _OpenMap:
             ground=self.ground, cube=self.cube, dealt=self.dealt, inward_px=self.work.parcels.inward_px,
         )  # fmt: skip
 
-    def judge(self, task: MapTask, block: CubeBlock, parcels: ParcelBlock | None) -> tuple[ClassMap, bytes | None]:
-        """The tile's class map, and its parcel table where it owns any."""
-        classes = map_tile(task, block, self.card, self.classify, self.ground, self.work.micro_batch)
+    def judge(
+        self, task: MapTask, block: CubeBlock, parcels: ParcelBlock | None, ranges: Ranges
+    ) -> tuple[ClassMap, bytes | None]:
+        """The tile's class map, and its parcel table where it owns any. ranges: counts what the model is given."""
+        classify = ranges.watching(self.classify)
+        classes = map_tile(task, block, self.card, classify, self.ground, self.work.micro_batch)
         options = self.work.parcels
         if parcels is None or options is None:
             return classes, None

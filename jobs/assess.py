@@ -15,13 +15,13 @@ from engine.errors import InputError
 from engine.judge import judge, judge_against, judge_over_dates, judges, plain
 from engine.ledger import Ledger, Record
 from engine.map_values import map_values
-from engine.models import Card, Domain, load_model, model_digest, read_card
+from engine.models import Card, load_model, model_digest, read_card
 from engine.objects import Objects, absolute
 from engine.plan import Plan
 from engine.points import Estimate, Strata, draw, estimate, read_points, write_points
 from engine.samples import LabelOptions, Legend, is_raster
 from engine.store import layout_of
-from engine.train import TrainRequest, outline
+from engine.train import TrainRequest, domain_of
 from engine.training import TrainOptions
 from engine.types import dump_json
 from engine.work import LEDGER, cube_ledger
@@ -31,6 +31,7 @@ from jobs.page import page
 from jobs.pinned import pinned_plan
 from jobs.seasons import other_seasons
 from jobs.spec import Spec
+from jobs.whose import model_told
 
 FOLDER = "assessment"
 ASSUMED_USERS = 0.8
@@ -93,7 +94,7 @@ def assess(
         "run": done.spec.digest(),
         "season": [str(done.spec.season.start), str(done.spec.season.as_of or done.spec.season.end)],
         "steps": {"count": done.card.recipe.steps, "days": done.card.recipe.step_days},
-        "model": {"name": done.card.name, "family": done.card.family, "digest": done.digest},
+        "model": model_told(done.spec, done.plan, done.card, done.mapped.values()),
     }
     if labels or (done.spec.labels and done.spec.labels.uri):
         facts |= _by_labels(done, request_of(done, labels, column), labels is not None, dates, against)
@@ -158,7 +159,6 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
     options = options.model_copy(update={"column": column} if column else {})
     if labels and is_raster(labels):
         options = options.model_copy(update={"per": "pixel"})
-    season = done.plan.axes[next(iter(done.plan.axes))]
     trained = card.training.get("options")
     layout = layout_of(Objects(spec.cube.uri), done.plan.grid, done.plan.axes)
     return TrainRequest(
@@ -170,7 +170,7 @@ def request_of(done: Finished, labels: str | None = None, column: str | None = N
         recipe=card.recipe,
         options=TrainOptions.model_validate(trained) if trained else spec.train_options(),
         model_uri=spec.model.uri,
-        domain=Domain(geometry=outline(done.plan), start=season.starts[0], end=season.ends[-1]),
+        domain=domain_of(done.plan, spec.cube),
         mask=spec.mask,
         seasons=other_seasons(options, layout, card.recipe),
         known=_known(card),
@@ -264,12 +264,19 @@ def _strata(done: Finished) -> Strata:
 
 
 def _expected_users(done: Finished) -> tuple[NDArray[np.float64], str]:
-    """User's accuracy to expect of each class, (k,), and whence it is known: the training's test blocks, or a guess."""
+    """User's accuracy to expect of each class, (k,), and whose it is: the training's test at the map's own cut-off, or
+    the lower one of those tested before and after it; or a guess."""
     data = Objects(absolute(done.spec.model.uri)).find("training.json")
-    report = json.loads(data) if data else {"accuracy": {"classes": []}}
-    cut_off = [row for row in report.get("cut_offs", ()) if row["steps"] <= done.card.recipe.steps]
-    rows = (cut_off[-1] if cut_off else report["accuracy"])["classes"]
-    known = {row["code"]: row["users_accuracy"] for row in rows}
-    found = [known.get(entry.code) for entry in done.card.classes]
-    whence = "the training's test blocks" if data else f"nowhere: {ASSUMED_USERS} is assumed"
-    return np.array([min(ASSUMED_USERS if u is None else u, MOST_USERS) for u in found], np.float64), whence
+    if not data:
+        return np.full(len(done.card.classes), ASSUMED_USERS), f"nowhere: {ASSUMED_USERS} is assumed"
+    report, steps = json.loads(data), done.card.recipe.steps
+    rows = report.get("cut_offs") or [{**report["accuracy"], "steps": steps}]
+    near = [row for row in rows if row["steps"] == steps] or [
+        *[row for row in rows if row["steps"] < steps][-1:], *[row for row in rows if row["steps"] > steps][:1]
+    ]  # fmt: skip
+    known: dict[int, list[float]] = {}
+    for row in (each for at in near for each in at["classes"] if each["users_accuracy"] is not None):
+        known.setdefault(row["code"], []).append(row["users_accuracy"])
+    found = [min(known.get(entry.code, [ASSUMED_USERS])) for entry in done.card.classes]
+    accuracy = model_told(done.spec, done.plan, done.card)["accuracy"]
+    return np.minimum(np.array(found, np.float64), MOST_USERS), f"the training's test blocks: {accuracy['said']}"

@@ -16,13 +16,14 @@ from engine.errors import MicroBatchTooLarge, TilthError
 from engine.keys import map_keys, shards_around, tile_facts
 from engine.ledger import Lease, Ledger, Record
 from engine.ledger.lease import BUILDING
-from engine.models import Card, Domain, model_digest
+from engine.models import Card, model_digest, read_card, read_domain
+from engine.models.whose import accuracy_of
 from engine.objects import Objects
 from engine.pipeline import CubeTask, MapTask
 from engine.plan import Plan
 from engine.run import Limits, Progress, stream
 from engine.store import CubeLayout, prepare
-from engine.train import TrainRequest, is_trained, outline, train
+from engine.train import TrainRequest, domain_of, is_trained, train
 from engine.types import Tile
 from engine.work import LEDGER, CubeWork, MapWork, Work, cube_ledger
 from jobs.checks import checked_card
@@ -33,6 +34,7 @@ from jobs.parcels import dealt_out, dealt_uri, described, shares
 from jobs.pinned import is_of_another, micro_batch, pin
 from jobs.seasons import described_season, other_seasons
 from jobs.spec import Spec
+from jobs.whose import model_told
 from jobs.workers import executor_for
 
 CHANCE_KAPPA = 0.2
@@ -146,7 +148,6 @@ class Drive:
         spec = self.spec
         if spec.labels is None:
             return None
-        season = self.plan.axes[next(iter(self.plan.axes))]
         request = TrainRequest(
             plan=self.plan,
             layout=layout,
@@ -156,7 +157,7 @@ class Drive:
             recipe=spec.recipe(),
             options=spec.train_options(),
             model_uri=spec.model.uri,
-            domain=Domain(geometry=outline(self.plan), start=season.starts[0], end=season.ends[-1]),
+            domain=domain_of(self.plan, spec.cube),
             mask=spec.mask,
             seasons=other_seasons(spec.labels, layout, spec.recipe()),
         )
@@ -173,12 +174,9 @@ class Drive:
         told.end()
         for line in said_of_training(report):
             self.say(f"model: {line}")
-        accuracy = report["accuracy"]
-        self.say(
-            f"model: kappa {accuracy['kappa']:.3f}, overall accuracy {accuracy['overall_accuracy']:.3f} on blocks it "
-            f"never saw, trained in {time.monotonic() - began:.0f} s"
-        )
-        if accuracy["kappa"] < CHANCE_KAPPA:
+        accuracy = accuracy_of(read_card(spec.model.uri), read_domain(spec.model.uri), request.domain)
+        self.say(f"model: {accuracy['said']}; trained in {time.monotonic() - began:.0f} s")
+        if (accuracy["kappa"] or 0.0) < CHANCE_KAPPA:
             self.say("model: hardly better than chance: look at the labels (training.json), the season and the scenes")
         return report
 
@@ -187,6 +185,8 @@ class Drive:
         spec, ledger = self.spec, Ledger(self.output.child(LEDGER)).load()
         card = checked_card(spec)
         digest = model_digest(spec.model.uri)
+        for line in model_told(spec, self.plan, card)["outside"]:
+            self.say(f"map: outside the model's domain: {line}")
         batch = micro_batch(self.output, digest, card, spec.compute.gpus_per_worker > 0)
         while True:
             todo = self._map_todo(ledger, built, card, digest, batch, epoch)

@@ -17,10 +17,11 @@ from engine.plan import Plan
 from engine.samples import read_legend
 from engine.types import ASSET_BANDS
 from engine.work import cube_ledger
-from jobs.checks import check_places, checked_plan, model_needs
+from jobs.checks import check_places, checked_card, checked_plan, model_needs
 from jobs.control import over_budget
 from jobs.drive import Drive
 from jobs.spec import Spec
+from jobs.whose import model_told
 from kernels.warm import warm_up
 
 _START_S = 25.0
@@ -95,6 +96,7 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
         "cost": round(hours * workers * spec.budget.worker_cost_per_hour, 4),
         "over_budget": f"{over.place}: {over.value}" if over else None,
         "inputs": [*plan.audit, *(f"left out: {problem}" for problem in plan.left_out)],
+        "model": None if spec.labels else model_told(spec, plan, checked_card(spec)),
         "assumed": {
             "rates": rates.source,
             "seconds_per_asset_read": round(rates.seconds_per_asset, 5),

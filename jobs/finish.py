@@ -19,7 +19,7 @@ from rasterio.errors import RasterioError
 from engine.errors import TilthError
 from engine.ledger import Ledger, Record
 from engine.map_values import NODATA, classes_table, map_values
-from engine.models import Card, model_digest
+from engine.models import Card
 from engine.objects import Objects
 from engine.output import Product, stac_collection
 from engine.parcels import Register
@@ -30,6 +30,7 @@ from jobs import picture
 from jobs.checks import checked_card
 from jobs.parcels import parcel_report
 from jobs.spec import Spec
+from jobs.whose import model_told
 
 _MOST_PX_BESIDE = 50_000_000
 _NAMED = ("ray", "dask", "torch", "zarr", "numba", "numpy", "rasterio", "xarray", "odc-geo", "scikit-learn")
@@ -59,7 +60,8 @@ def finish(
         output.put(name, _mosaic(plan, written, product))
         mosaics.append(name)
     items = [(f"./{record.body['folder']}/item.json", record.body["bbox"]) for record in written.values()]
-    facts = {**stated(spec), "version": version("tilth"), "bbox": [-180, -90, 180, 90]}
+    model = model_told(spec, plan, card, written.values())
+    facts = {**stated(spec), "version": version("tilth"), "bbox": [-180, -90, 180, 90], "model": model}
     collection = stac_collection(card, items, mosaics, facts, parcels=register is not None, codes=spec.output.codes)
     output.put("collection.json", dump_json(collection))
     output.put("classes.csv", classes_table(card, map_values(card, spec.output.codes)))
@@ -68,7 +70,7 @@ def finish(
         _prune(output, written)
     output.sweep()
     _draw(spec, plan, card, output, {tile: record.body["folder"] for tile, record in written.items()})
-    report = _report(spec, plan, ledger, cube_ledger, card, seconds=seconds, epoch=epoch)
+    report = _report(spec, plan, ledger, cube_ledger, card, model, seconds=seconds, epoch=epoch)
     report |= {"parcels": parcel_report(register, list(written.values()), card)} if register else {}
     output.put("report.json", dump_json(report))
     return report
@@ -119,8 +121,9 @@ def _prune(output: Objects, written: Mapping[str, Record]) -> None:
 
 
 def _report(
-    spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: Card, *, seconds: float, epoch: int
-) -> dict[str, Any]:
+    spec: Spec, plan: Plan, ledger: Ledger, cube_ledger: Ledger, card: Card, model: Mapping[str, Any],
+    *, seconds: float, epoch: int,
+) -> dict[str, Any]:  # fmt: skip
     records = [ledger.latest[tile.id] for tile in plan.tiles if tile.id in ledger.latest]
     pixel_km2 = plan.grid.resolution**2 / 1e6
     pixels, of_this_turn = _pixels(records), _pixels([r for r in records if r.epoch == epoch])
@@ -148,7 +151,7 @@ def _report(
         "km2_per_hour": round(mapped_now / seconds * 3600, 3),
         "bytes": _bytes(records, [cube_ledger.latest[t.id] for t in plan.tiles if t.id in cube_ledger.latest]),
         "devices": dict(Counter(r.body["device"] for r in records if "device" in r.body)),
-        "model": {"name": card.name, "digest": model_digest(spec.model.uri), "accuracy": card.training.get("accuracy")},
+        "model": model,
         "inputs": [*plan.audit, *_told([cube_ledger.latest[t.id] for t in plan.tiles if t.id in cube_ledger.latest])],
         "left_out": list(plan.left_out),
         "items": len(plan.items),

@@ -66,15 +66,19 @@ def show(model: Model, as_json: AsJson = False) -> None:
     """
     from rich.console import Console
 
-    from engine.models import model_digest, read_card
+    from engine.models import model_digest, read_card, read_domain
+    from engine.models.whose import accuracy_of
 
-    card, digest = read_card(model), model_digest(model)
+    card, domain, digest = read_card(model), read_domain(model), model_digest(model)
     if as_json:
-        facts = {"card": card.model_dump(mode="json"), "cut_offs": card.cut_offs, "digest": digest}
+        facts = {
+            "card": card.model_dump(mode="json"), "cut_offs": card.cut_offs, "digest": digest,
+            "accuracy": accuracy_of(card, domain), "domain": domain.model_dump(mode="json"),
+        }  # fmt: skip
         print(json.dumps(facts, indent=2))
         return
     console = Console()
-    for table in (_facts(card, digest), _features(card), _classes(card)):
+    for table in (_facts(card, domain, digest), _features(card), _classes(card)):
         console.print(table)
 
 
@@ -167,18 +171,27 @@ def _refuse_broken(clauses: list[Clause], place: str) -> None:
         )
 
 
-def _facts(card: Card, digest: str) -> Table:
+def _facts(card: Card, domain: Domain, digest: str) -> Table:
     from rich.table import Table
 
     table = Table(title=card.name, show_header=False)
     table.add_column()
     table.add_column(overflow="fold")  # digests whole
-    for label, value in _fact_rows(card, digest):
+    for label, value in _fact_rows(card, domain, digest):
         table.add_row(label, value)
     return table
 
 
-def _fact_rows(card: Card, digest: str) -> Iterator[tuple[str, str]]:
+def _domain(domain: Domain) -> str:
+    """Where, when and from what it was trained, in words."""
+    grid = f"pixels of {domain.resolution:g} m in {domain.crs}" if domain.resolution else "grid not known"
+    scenes = "; ".join(f"{sensor} of {', '.join(names)}" for sensor, names in domain.sources.items())
+    return f"season from {' and '.join(domain.learnt_from)} on, {grid}, {scenes or 'scenes not known'}"
+
+
+def _fact_rows(card: Card, domain: Domain, digest: str) -> Iterator[tuple[str, str]]:
+    from engine.models.whose import accuracy_of, figures
+
     recipe, training = card.recipe, card.training
     yield "family", f"{card.family}, {card.parameters:,} parameters, {card.weights_bytes / 1e6:,.3g} MB"
     yield "time", f"{recipe.steps} steps of {recipe.step_days} days from {recipe.season_start}"
@@ -188,9 +201,10 @@ def _fact_rows(card: Card, digest: str) -> Iterator[tuple[str, str]]:
     yield "looks at", looks
     yield "trained on", f"{card.sampled} series"
     yield "calibration", f"temperature {card.temperature:.3g}" + _share(training, "expected_calibration_error", ", ECE")
-    yield "accuracy", (_accuracy(training) or "not known")
+    yield "accuracy", accuracy_of(card, domain)["said"]
     for row in training.get("cut_offs", ()):
-        yield f"known to {row['last_day']}", _accuracy({"accuracy": row})
+        yield f"known to {row['last_day']}", f"{figures(row)} on {row['samples']:,} samples of the same test"
+    yield "domain", _domain(domain)
     yield "split", str((training.get("split") or {}).get("sha256", "not known"))
     yield "golden pair", card.golden_sha256 or "none"
     yield "licence", card.licence
@@ -203,16 +217,6 @@ def _cut_offs(card: Card) -> str:
     if len(days) == 1:
         return f"{days[0]}: it needs nothing observed later, and all until then"
     return f"{days[0]} to {days[-1]}, {card.takes[0]} to {card.takes[-1]} steps: it predicts the rest of the season"
-
-
-def _accuracy(training: dict[str, Any]) -> str:
-    """Held-out accuracy in words, empty where the card has none."""
-    accuracy = training.get("accuracy") or {}
-    if "kappa" not in accuracy:
-        return ""
-    words = {"overall_accuracy": "overall", "kappa": "kappa", "macro_f1": "macro F1"}
-    found = [f"{label} {accuracy[name]:.3f}" for name, label in words.items() if accuracy.get(name) is not None]
-    return f"{', '.join(found)} on {accuracy['samples']:,} samples of blocks it never saw"
 
 
 def _share(training: dict[str, Any], name: str, label: str) -> str:

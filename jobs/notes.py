@@ -1,4 +1,4 @@
-"""What a person is told of a training beside its accuracy."""
+"""What a person is told of a training beside its accuracy, and of a model beside its map."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def said_of_training(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"no test block holds {', '.join(unjudged)}: how well they are mapped is not known"
     if unseen := split["validation"]["lacks"]:
         yield f"no validation block holds {', '.join(unseen)}: when to stop, and how sure to be, was chosen without"
+    fields = split.get("fields", {})
+    yield from (f"figures are optimistic: {line}" for line in fields.get("optimistic", ()))
+    yield from fields.get("notes", ())
     yield from _said_of_calibration(report)
     before, after = (accuracy[f"expected_calibration_error{which}"] for which in ("_uncalibrated", ""))
     if after > before + _WORSE:
@@ -43,3 +46,8 @@ def _said_of_calibration(report: Mapping[str, Any]) -> Iterator[str]:
     days = [row["last_day"] for row in rows if "last_day" in row]
     at = f" at the cut-off{'s' * (len(days) > 1)} {', '.join(days)}" if days else ""
     yield f"confidence{at} is the model's own confidence, not calibrated: {rows[-1]['calibration']['refused']}"
+
+
+def said_of_model(told: Mapping[str, Any]) -> list[str]:
+    """``jobs.whose.model_told`` in sentences: where the job leaves the model's domain, and whose its accuracy is."""
+    return [*(f"outside its domain: {line}" for line in told["outside"]), f"accuracy: {told['accuracy']['said']}"]

@@ -17,6 +17,7 @@ from rich.table import Table
 from engine.errors import SpecError
 from engine.ledger import Record
 from engine.run import Progress
+from jobs.notes import said_of_model
 
 _console = Console()
 _LINE_EVERY_S = 50.0
@@ -79,6 +80,8 @@ def plan(facts: Mapping[str, Any], as_json: bool) -> None:
     _console.print(table)
     for line in facts["inputs"]:
         _line(f"input: {line}")
+    for line in said_of_model(facts["model"]) if facts["model"] else ():
+        _line(f"model: {line}")
     _line("assumed: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in facts["assumed"].items()))
 
 
@@ -153,10 +156,8 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
         _line(f"  quarantined {tile}: {reason}")
     for problem in report["left_out"][:5]:
         _line(f"  left out: {problem}")
-    accuracy = report["model"].get("accuracy") or {}
-    if "kappa" in accuracy:
-        known = f", at the cut-off {accuracy['last_day']}" if "last_day" in accuracy else ""
-        _line(f"kappa on held-out blocks{known}: {accuracy['kappa']:.3f}")
+    for line in said_of_model(report["model"]):
+        _line(f"model: {line}")
     _line(f"map: {spec.output.uri}/class.gti.gpkg   report: {spec.output.uri}/report.json")
 
 
@@ -188,6 +189,8 @@ def assessment(facts: Mapping[str, Any], folder: str, as_json: bool) -> None:
     for row in facts["areas"]["classes"] if "sample" in facts["areas"] else ():
         area = row["estimated_km2"]
         _line(f"  {row['name']}: {area['value']:.4g} km2 ({area['low']:.4g} to {area['high']:.4g})")
+    for line in said_of_model(facts["model"]):
+        _line(f"model: {line}")
     _line(f"page: {folder}/assessment.html   numbers: {folder}/assessment.json")
 
 

@@ -1,7 +1,7 @@
 """Models as data: a card that says what a model needs and gives, and one file per family that runs its weights."""
 
 from engine.models.card import Card, ClassEntry, Recipe, normalise
-from engine.models.item import Domain
+from engine.models.domain import Domain
 from engine.models.package import (
     Classifier,
     Folder,
@@ -9,6 +9,7 @@ from engine.models.package import (
     model_digest,
     open_model,
     read_card,
+    read_domain,
     read_model,
     write_model,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "normalise",
     "open_model",
     "read_card",
+    "read_domain",
     "read_model",
     "write_model",
 ]

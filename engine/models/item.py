@@ -3,25 +3,28 @@
 STAC 1.1, MLM 1.4 (the version pystac reads), classification 2.0, file 2.1. The extension's fields are for catalogues
 and people; what Tilth itself reads is ``tilth:card``, the card as it is. The JSON holds no clock and its keys are
 sorted: equal cards and areas give equal bytes. What MLM has no word for (units, steps, spatial mode, cut-off days,
-calibration, split, golden pair) stands beside it under ``tilth:`` names.
+calibration, split, golden pair, domain, whose the accuracy is) stands beside it under ``tilth:`` names.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from engine.earth import lonlat_box, shape_of
 from engine.errors import InputError
 from engine.models.card import Card, ClassEntry
+from engine.models.domain import Domain
 from engine.models.golden import GOLDEN_NAME
-from engine.types import Options
+from engine.models.whose import accuracy_of
 
+T = TypeVar("T")
 EXTENSIONS = (
     "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
@@ -47,15 +50,6 @@ _FRAMEWORKS = {
 }
 
 
-class Domain(Options):
-    """Where and when a model was trained, the domain it is recommended for."""
-
-    geometry: dict[str, Any]
-    """GeoJSON Polygon or MultiPolygon, longitude and latitude."""
-    start: datetime
-    end: datetime
-
-
 def item_bytes(card: Card, domain: Domain) -> bytes:
     """``model.json``: the STAC item of a card, UTF-8 JSON with sorted keys."""
     return (json.dumps(_item(card, domain), indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
@@ -63,9 +57,25 @@ def item_bytes(card: Card, domain: Domain) -> bytes:
 
 def card_of(text: bytes, place: str) -> Card:
     """The card in the bytes of a ``model.json``; InputError where they are no such item."""
+    return _opened(text, place, lambda item: Card.model_validate(item["properties"]["tilth:card"]))
+
+
+def domain_of(text: bytes, place: str) -> Domain:
+    """Where, when and from what the model was trained; what an older ``model.json`` does not say is not known.
+    InputError where the bytes are no such item."""
+
+    def read(item: dict[str, Any]) -> Domain:
+        properties = item["properties"]
+        when = {name: properties[f"{name}_datetime"] for name in ("start", "end")}
+        return Domain.model_validate({**properties.get("tilth:domain", {}), **when, "geometry": item["geometry"]})
+
+    return _opened(text, place, read)
+
+
+def _opened(text: bytes, place: str, read: Callable[[dict[str, Any]], T]) -> T:
+    """What ``read`` makes of the item in these bytes; InputError where it cannot."""
     try:
-        item = json.loads(text)
-        return Card.model_validate(item["properties"]["tilth:card"])
+        return read(json.loads(text))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -111,6 +121,8 @@ def _item(card: Card, domain: Domain) -> dict[str, Any]:
             "mlm:input": [_input(card)],
             "mlm:output": [_output(card)],
             **_beyond_mlm(card),
+            "tilth:accuracy": accuracy_of(card, domain),
+            "tilth:domain": domain.model_dump(mode="json", exclude={"geometry", "start", "end"}),
             "tilth:card": card.model_dump(mode="json"),
         },
         "links": [],

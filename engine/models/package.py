@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from engine.errors import InfrastructureError, InputError, TilthError
 from engine.models.card import Card
+from engine.models.domain import Domain
 from engine.models.golden import GOLDEN_NAME
-from engine.models.item import Domain, card_of, item_bytes
+from engine.models.item import card_of, domain_of, item_bytes
 from engine.models.refusal import refuse_code, refuse_name
 from engine.objects import filesystem
 
@@ -83,6 +84,12 @@ def read_card(uri: str) -> Card:
     """The card of the model in folder ``uri``; reads ``model.json`` only. InputError where there is none."""
     folder = Folder(uri)
     return card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
+
+
+def read_domain(uri: str) -> Domain:
+    """Where, when and from what the model in folder ``uri`` was trained; reads ``model.json`` only."""
+    folder = Folder(uri)
+    return domain_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
 
 
 def model_digest(uri: str) -> str:

@@ -19,7 +19,9 @@ from engine.ground import read_raster
 from engine.objects import file_digest
 from engine.samples.codes import raster_codes
 from engine.samples.coding import Coding, coding_of, is_text
+from engine.samples.fields import Fields
 from engine.samples.options import LabelOptions, is_raster
+from engine.samples.pieces import Pieces
 from engine.samples.polygons import read_polygons
 from engine.types import Grid, Window
 
@@ -29,21 +31,35 @@ MOST_PER_TILE = 20_000
 class Labels:
     """Labels of a whole area; asks for one window at a time."""
 
-    def __init__(self, options: LabelOptions, grid: Grid, block_m: float, coding: Coding | None = None) -> None:
-        """``coding``: of the labels of all seasons; None: there are no others."""
+    def __init__(
+        self,
+        options: LabelOptions,
+        grid: Grid,
+        block_m: float,
+        coding: Coding | None = None,
+        *,
+        several: bool = False,
+    ) -> None:
+        """``coding``: of the labels of all seasons; None: there are no others. ``several``: whether other seasons have
+        labels on the same ground; pixels of a raster then keep the blocks of their places. Opening a raster looks
+        through all of it for its fields."""
         assert options.uri is not None, "a season without labels is not read"
         self.options, self.uri, self.grid, self.block_m = options, options.uri, grid, block_m
         self._parcels: gpd.GeoDataFrame | None = None
         self.left_out: Counter[str] = Counter()
         """Reason -> how many rows of a file of polygons label no pixel."""
         self.coding = coding or coding_of(options)
+        self._pieces: Pieces | None = None
         if is_raster(self.uri):
             self.coding.refuse_numbers("the labels are a raster of numbers", self.uri)
+            self._pieces = None if several else Pieces(grid, self._codes, self._place)
+            self.fields = self._pieces.fields if self._pieces else Fields.of_several_seasons()
         else:
             frame, left_out = labelled_polygons(options, grid, block_m, self.coding)
             whole = frame.is_valid
             self._parcels = frame[whole]
             self.left_out = left_out + Counter({"their edges cross": int((~whole).sum())})
+            self.fields = fields_of(frame.geometry)
 
     def identity(self) -> list[Any]:
         """What changes when the labels do."""
@@ -52,12 +68,19 @@ class Labels:
     def read(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Codes (y, x) int64, 0 = not labelled, and the block (y, x) int64 of each pixel.
 
-        A polygon's pixels (by centre) all lie in the block of its representative point, so no parcel is torn; pixels
-        without label in that of their own place.
+        A polygon's pixels (by centre) all lie in the block of its representative point, so no parcel is torn, and so do
+        those of a connected piece of one code of a raster in that of its centre of gravity; pixels without label in
+        that of their own place.
         """
         if self._parcels is not None:
             return self._of_parcels(window)
-        return read_codes(self.uri, self.grid, window, self.options.ignore, self.options.band), self._places(window)
+        if self._pieces is not None:
+            return self._pieces.read(window)
+        return self._codes(window), self._places(window)
+
+    def _codes(self, window: Window) -> NDArray[np.int64]:
+        """Codes (y, x) of the raster, 0 = not labelled."""
+        return read_codes(self.uri, self.grid, window, self.options.ignore, self.options.band)
 
     def codes(self) -> set[int]:
         """All codes of polygons, wherever they lie; of a raster none, which is read tile by tile."""
@@ -65,10 +88,13 @@ class Labels:
 
     def _places(self, window: Window) -> NDArray[np.int64]:
         """Block of each pixel's centre."""
+        rows, cols = np.arange(window.y0, window.y1), np.arange(window.x0, window.x1)
+        return self._place(rows[:, None], cols[None, :])
+
+    def _place(self, rows: NDArray, cols: NDArray) -> NDArray[np.int64]:
+        """Block of the centres of these pixels of the grid."""
         r = self.grid.resolution
-        x = self.grid.left + (np.arange(window.x0, window.x1) + 0.5) * r
-        y = self.grid.top - (np.arange(window.y0, window.y1) + 0.5) * r
-        return _block(x[None, :], y[:, None], self.block_m)
+        return _block(self.grid.left + (cols + 0.5) * r, self.grid.top - (rows + 0.5) * r, self.block_m)
 
     def _of_parcels(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         assert self._parcels is not None
@@ -85,6 +111,13 @@ class Labels:
         codes = np.concatenate([[0], near["code"].to_numpy(np.int64)])[which]
         block = np.concatenate([[0], near["block"].to_numpy(np.int64)])[which]
         return codes, np.where(which == 0, self._places(window), block)
+
+
+def fields_of(shapes: gpd.GeoSeries | NDArray[Any]) -> Fields:
+    """The fields that polygons are, in the grid's CRS."""
+    bounds = shapely.bounds(np.asarray(shapes, object)).reshape(-1, 4)
+    longest = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
+    return Fields.of_sizes(longest, shapely.area(np.asarray(shapes, object)), 0.0)
 
 
 def read_codes(

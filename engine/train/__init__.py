@@ -2,7 +2,7 @@
 
 from engine.train.collect import collect, later_steps
 from engine.train.request import TrainRequest
-from engine.train.story import is_trained, outline, train
+from engine.train.story import domain_of, is_trained, train
 from engine.train.target import target_of
 
-__all__ = ["TrainRequest", "collect", "is_trained", "later_steps", "outline", "target_of", "train"]
+__all__ = ["TrainRequest", "collect", "domain_of", "is_trained", "later_steps", "target_of", "train"]

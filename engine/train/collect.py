@@ -19,9 +19,11 @@ from engine.predict import cut
 from engine.samples import (
     HELD,
     MOST_PER_TILE,
+    Fields,
     Labels,
     Regions,
     draw,
+    fields_of,
     joined,
     stacked,
     touched,
@@ -43,15 +45,24 @@ def collect(request: TrainRequest) -> Samples:
     For virtual labels unlabelled ones as well (y = 0), some for every labelled one of the same tile, of seasons that
     are not held for validation or test.
     """
+    return collected(request)[0]
+
+
+def collected(request: TrainRequest) -> tuple[Samples, tuple[Fields, ...]]:
+    """What ``collect`` gives, and the fields of each season's labels."""
     refuse_parcels(request.labels, request.options)
-    return joined([part for season in request.labelled for part in _of_season(request, season)])
+    found = [_of_season(request, season) for season in request.labelled]
+    return joined([part for parts, _ in found for part in parts]), tuple(fields for _, fields in found)
 
 
-def _of_season(request: TrainRequest, season: Season) -> list[Samples]:
-    """Samples of each tile that has some; InputError where none has."""
+def _of_season(request: TrainRequest, season: Season) -> tuple[list[Samples], Fields]:
+    """Samples of each tile that has some, and the labels' fields; InputError where none has."""
     regions = request.labels.regions and Regions(request.labels.regions, season.grid)
     block_m, whole = request.options.block_m, season.labels.per == "parcel"
-    labels = None if whole and not request.reach else Labels(season.labels, season.grid, block_m, request.coding)
+    several, coding = len(request.labelled) > 1, request.coding
+    labels = None
+    if not whole or request.reach:
+        labels = Labels(season.labels, season.grid, block_m, coding, several=several)
     parcels = _parcels_of(request, season) if whole else None
     read = _Reader(request, season, labels, season.ground(request.mask), regions or None, parcels)
     found = [part for index in range(len(season.tiles)) if (part := read.tile(index)) and len(part.y)]
@@ -62,7 +73,8 @@ def _of_season(request: TrainRequest, season: Season) -> list[Samples]:
             place=str(season.labels.uri),
             remedy="check the labels' CRS and extent, labels.ignore and the area",
         )
-    return found
+    fields = fields_of(parcels.shapes) if parcels else labels.fields if labels else fields_of(np.zeros(0, object))
+    return found, fields
 
 
 def _parcels_of(request: TrainRequest, season: Season) -> LabelledParcels:

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from jobs.notes import said_of_model
 from jobs.page import charts, season
 from jobs.page.parts import blocks, heading, number, percent, ranged, section
 
@@ -21,6 +22,7 @@ def page(facts: Mapping[str, Any]) -> str:
         f"<h1>{escape(facts['name'])}</h1>",
         f'<p class="lead">{escape(" to ".join(facts["season"]))}, model <b>{escape(model["name"])}</b> '
         f"({escape(model['family'])}, {model['digest'][:12]})</p>",
+        _notes([f"Model: {line}" for line in said_of_model(model)]),
     ]
     if "accuracy" in facts:
         body += [_headline(facts), _notes(facts["notes"]), _confusion(facts["accuracy"]), _classes(facts)]

@@ -17,12 +17,12 @@ import numpy as np
 import yaml
 
 from engine.ledger import Ledger, Record
-from engine.models import Domain, Recipe
+from engine.models import Recipe
 from engine.objects import Objects
 from engine.plan import Plan
 from engine.samples import LabelOptions, chosen, coding_of
 from engine.store import CubeLayout, layout_of
-from engine.train import TrainRequest, collect, outline
+from engine.train import TrainRequest, collect, domain_of
 from engine.training import TrainOptions
 from engine.types import Samples
 from engine.work import cube_ledger
@@ -61,7 +61,6 @@ class Season:
     def samples(self, recipe: Recipe, options: TrainOptions, codes: tuple[int, ...] = ()) -> Samples:
         """Labelled pixels as ``tilth train`` collects them, of these codes alone where any are given; unlabelled ones
         beside them where ``options.virtual`` asks for some."""
-        axis = next(iter(self.plan.axes.values()))
         found = collect(
             TrainRequest(
                 plan=self.plan,
@@ -72,7 +71,7 @@ class Season:
                 recipe=recipe,
                 options=options,
                 model_uri=self.spec.model.uri,
-                domain=Domain(geometry=outline(self.plan), start=axis.starts[0], end=axis.ends[-1]),
+                domain=domain_of(self.plan, self.spec.cube),
             )
         )
         return chosen(found, np.isin(found.y, (0, *codes))) if codes else found
