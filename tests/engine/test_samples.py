@@ -21,8 +21,8 @@ WHOLE = Window(0, 40, 0, 40)
 
 
 def labels(uri: Path | str, **options: Any) -> Labels:
-    block_m = options.pop("block_m", 100.0)
-    return Labels(LabelOptions(uri=str(uri), **options), GRID, block_m)
+    block_m, several = options.pop("block_m", 100.0), options.pop("several", False)
+    return Labels(LabelOptions(uri=str(uri), **options), GRID, block_m, several=several)
 
 
 def polygon(x0: float, y0: float, x1: float, y1: float) -> shapely.Geometry:
@@ -36,10 +36,10 @@ def write_parcels(path: Path, shapes: list[Any], codes: list[Any], crs: str | No
     return path
 
 
-def test_a_raster_gives_codes_where_it_lies_and_blocks_by_place(tmp_path: Path) -> None:
+def test_a_raster_of_several_seasons_gives_codes_where_it_lies_and_blocks_by_place(tmp_path: Path) -> None:
     codes = np.random.default_rng(1).integers(0, 4, (30, 30), dtype=np.uint16)
     path = write_raster(tmp_path / "labels.tif", codes)
-    held, block = labels(path, ignore=(0, 2)).read(WHOLE)
+    held, block = labels(path, ignore=(0, 2), several=True).read(WHOLE)
     expected = np.zeros((40, 40), int)
     expected[:30, :30] = np.where(codes == 2, 0, codes)
     np.testing.assert_array_equal(held, expected)

@@ -43,7 +43,7 @@ def test_good_labels_are_read_no_further_than_need_be(tmp_path: Path, monkeypatc
 
 
 def corner() -> np.ndarray:
-    """Two classes in the first 10 x 10 pixels, which are four blocks of 50 m."""
+    """Two classes in the first 10 x 10 pixels, four blocks of 50 m; each row is a field, in one of two of them."""
     codes = np.zeros(SHAPE)
     codes[:10, :10] = np.indices((10, 10))[0] % 2 + 1
     return codes
@@ -63,7 +63,7 @@ def halves() -> np.ndarray:
         (np.ones(SHAPE), {}, r"1 classes of the legend.*\{1: 900\}"),
         (halves(), {"min_samples": 5}, r"1 classes of the legend.*in two blocks or more.*2: 25"),
         (np.indices(SHAPE)[0] % 2 + 1, {"min_samples": 1000}, "0 classes of the legend with 1000 samples"),
-        (corner(), {}, "labels in 4 spatial blocks"),
+        (corner(), {}, "labels in 2 spatial blocks"),
     ],
 )
 def test_labels_that_no_training_could_use_are_refused(
@@ -78,8 +78,11 @@ def test_what_cannot_be_used_is_told_before_a_cube_is_built(tmp_path: Path) -> N
     request = made(tmp_path, np.indices(SHAPE)[0] % 3 + 1)
     (tmp_path / "legend.csv").write_text("code,name\n1,oats\n2,rye\n")
     named = request.labels.model_copy(update={"legend": str(tmp_path / "legend.csv")})
-    assert survey(named, request.options, request.plan) == ["labels: codes 3 are not in the legend and are left out"]
-    assert survey(request.labels, request.options, request.plan) == []
+    small = "blocks of 50 m are smaller than fields"
+    unnamed, of_fields = survey(named, request.options, request.plan)
+    assert unnamed == "labels: codes 3 are not in the legend and are left out" and small in of_fields
+    (of_fields,) = survey(request.labels, request.options, request.plan)
+    assert small in of_fields and "longer than 300 m" in of_fields
 
 
 def test_samples_are_counted_by_code_and_block_as_plain_loops_count_them(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -97,6 +97,35 @@ def test_a_family_is_trained_saved_mapped_and_assessed(family: str, base: Job, t
     timing = assessed["timing"]
     assert len(timing["dates"]) == 2 and timing["samples"] == assessed["accuracy"]["samples"]
     assert timing["macro_f1"][-1] == assessed["accuracy"]["macro_f1"], "all steps known is the model as it maps"
+
+
+def test_a_model_used_outside_its_domain_is_told_at_every_step(base: Job, tmp_path: Path) -> None:
+    train = {"model.train.family": "forest", "model.train.trees": 10, "model.uri": f"{tmp_path}/model"}
+    own = base.with_({**train, "output.uri": f"{tmp_path}/own"})
+    run("submit", own.yaml)
+    told = own.report()["model"]
+    assert told["accuracy"]["of_this_map"] and told["accuracy"]["seasons"] == ["2024-03-01"]
+    assert not [line for line in told["outside"] if "beyond the range" not in line]
+    assert set(told["beyond_the_trainings_range"]) == {"nir", "ndvi", "lswi", "vv"}
+    job = replace(own, folder=tmp_path / "other").with_({
+        "labels": None, "grid.resolution": 20, "cube.uri": f"{tmp_path}/other/cube.zarr",
+        "cube.composite": "median", "output.uri": f"{tmp_path}/other/map",
+    })  # fmt: skip
+    expected = ["pixels of 20 m, the training's were of 10 m", "cube made with composite median"]
+    labels = ("--labels", str(base.spec["labels"]["uri"]), "--dates", "2")
+    texts = [run("plan", job.yaml), run("submit", job.yaml), run("assess", job.map, *labels)]
+    texts += [
+        Path(job.map, name).read_text() for name in ("report.json", "collection.json", "assessment/assessment.html")
+    ]
+    for text, words in product(texts, [*expected, "season from 2024-03-01 on"]):
+        assert words.replace("'", "&#x27;") in text or words in text
+    assert job.report()["model"]["outside"][:2] == own_words(job)
+
+
+def own_words(job: Job) -> list[str]:
+    """What the plan says of the model's domain, which is what the report says first."""
+    found: list[str] = json.loads(run("plan", job.yaml, "--json"))["model"]["outside"]
+    return found
 
 
 @pytest.fixture(scope="module")
