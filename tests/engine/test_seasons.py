@@ -20,14 +20,14 @@ from engine.judge.choose import judges
 from engine.ledger import Record
 from engine.models import read_card
 from engine.objects import Objects
-from engine.samples import LabelOptions, OtherSeason, touched
+from engine.samples import LabelOptions, Labels, OtherSeason, touched
 from engine.seasons import Season, other_season
 from engine.steps import SeasonOptions, regular_axis
 from engine.store import opened, prepare
 from engine.train import TrainRequest, collect, is_trained, target_of, train
 from engine.training import TrainOptions, fit
 from engine.training.blocks import TEST, VALIDATION, Split, deal_blocks, within_one_part
-from engine.types import ORIGIN, Samples
+from engine.types import ORIGIN, Samples, Window
 from tests.engine.made_models import MADE_CLASSES, MADE_RECIPE, made_samples
 from tests.engine.made_scenes import CRS, LEFT, TOP, made_axis, made_grid, write_raster
 from tests.engine.test_clec import GRID, RECIPE, SEASON, STEPS, made_layers, request_for
@@ -193,9 +193,13 @@ def test_samples_of_every_season_are_read_each_from_its_own_cube(tmp_path: Path)
     for number, its in enumerate(alone):
         bare = collect(its)
         mine = samples.origin["number"] == number
-        for name in ("x", "y", "block", "row", "col"):
+        for name in ("x", "y", "row", "col"):
             np.testing.assert_array_equal(getattr(samples, name)[mine], getattr(bare, name), err_msg=name)
         assert bare.origin is None
+        # One season keeps its fields whole; several share the ground, which is dealt by its blocks.
+        places = Labels(its.labels, GRID, 50, several=True).read(Window(0, 30, 0, 30))[1]
+        np.testing.assert_array_equal(samples.block[mine], places[bare.row, bare.col])
+        assert (bare.block != samples.block[mine]).any()
     assert set(samples.origin["by_season"][samples.origin["number"] == 1]) == {VALIDATION}
     keys = {request.key(), alone[0].key(), with_second_season(tmp_path / "again", "test").key()}
     tile, record = next(iter(request.seasons[0].records.items()))
