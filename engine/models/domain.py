@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from pydantic import Field
 
+from engine.earth import areas_m2, shape_of
 from engine.types import Options
 
 _LEAST_SHARE = 0.005
@@ -54,8 +55,9 @@ def outside(model: Domain, job: Domain) -> list[str]:
 
 def share_outside(model: Domain, job: Domain) -> float:
     """The share of the job's area that lies outside the model's, on the ellipsoid, 0 to 1."""
-    mine, its = (shapely.make_valid(shapely.geometry.shape(one.geometry)) for one in (job, model))
-    whole, rest = _area_m2(mine), _area_m2(shapely.difference(mine, its))
+    mine, its = shape_of(job.geometry), shape_of(model.geometry)
+    parts = shapely.get_parts(shapely.difference(mine, its))
+    whole, rest = (float(areas_m2(shapes, "EPSG:4326").sum()) for shapes in (shapely.get_parts(mine), parts))
     share = rest / whole if whole else float(shapely.disjoint(mine, its))
     return share if share > _LEAST_SHARE else 0.0
 
@@ -120,22 +122,14 @@ def _told(value: Any) -> str:
 
 
 def _latitude(domain: Domain) -> float:
-    return float(shapely.geometry.shape(domain.geometry).centroid.y)
-
-
-def _area_m2(shape: shapely.Geometry) -> float:
-    from pyproj import Geod
-
-    parts = [part for part in shapely.get_parts(shape) if part.geom_type in ("Polygon", "MultiPolygon")]
-    geod = Geod(ellps="WGS84")
-    return float(sum(abs(geod.geometry_area_perimeter(shapely.geometry.polygon.orient(part))[0]) for part in parts))
+    return float(shape_of(domain.geometry).centroid.y)
 
 
 def _distance_km(model: Domain, job: Domain) -> float:
     """Between the nearest points of both areas, the shorter way around the earth; 0 where they meet."""
     from pyproj import Geod
 
-    mine, its = (shapely.geometry.shape(one.geometry) for one in (job, model))
+    mine, its = shape_of(job.geometry), shape_of(model.geometry)
     found = []
     for turn in (-360.0, 0.0, 360.0):
         moved = shapely.transform(mine, lambda xy, by=turn: xy + np.array([by, 0.0]))
