@@ -90,7 +90,7 @@ def test_scenes_labels_cube_model_and_map_in_a_bucket_give_the_bytes_of_a_local_
         }
     )
     told = remote.submit()
-    assert "on blocks it never saw" in told.err and "Traceback" not in told.err
+    assert "test blocks of the model's training, which it never saw" in told.err and "Traceback" not in told.err
     assert "cube: nothing to do" in tilth("resume", remote.map).err
     local = finished.at(tmp_path / "local").with_({"model.uri": f"{tmp_path}/model"})
     copy_model(remote.model, local.model)
