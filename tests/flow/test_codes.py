@@ -100,7 +100,8 @@ def test_labels_and_points_judge_the_map_by_its_codes(job: Job, tmp_path: Path) 
     draw_sample(job.map, str(tmp_path / "points.gpkg"), size=60)
     points = gpd.read_file(tmp_path / "points.gpkg")
     with rasterio.open(f"{job.map}/class.gti.gpkg") as file:
-        at = [int(value[0]) for value in file.sample(zip(points["x"], points["y"], strict=True))]
+        rows, cols = rasterio.transform.rowcol(file.transform, points["x"], points["y"])
+    at = job.product("class")[rows, cols].tolist()
     assert points["map_code"].tolist() == at
     points["reference"] = points["map_code"]
     points.to_file(tmp_path / "filled.gpkg")
