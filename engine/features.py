@@ -78,7 +78,7 @@ def derive(block: CubeBlock, recipe: NeedsFeatures) -> FeatureBlock:
 
 def seen(block: CubeBlock, recipe: NeedsFeatures) -> NDArray[np.bool_]:
     """(y, x) True where the optical layer (without one: every layer) was seen once or more. block: as in ``derive``."""
-    return np.logical_and.reduce([block[layer].count[: recipe.steps].any(axis=0) for layer in _deciding(recipe)])
+    return np.logical_and.reduce([block[layer].count[: recipe.steps].any(axis=0) for layer in deciding(recipe)])
 
 
 def unfilled(block: CubeBlock, features: Sequence[str]) -> NDArray[np.float32]:
@@ -111,11 +111,11 @@ def hide(features: FeatureBlock, hidden: NDArray[np.bool_]) -> FeatureBlock:
 
 def observations(block: CubeBlock, recipe: NeedsFeatures) -> NDArray[np.float32]:
     """(y, x) float32, steps at which the optical layer (without one: any layer) was seen. block: as in ``derive``."""
-    any_seen = np.logical_or.reduce([block[layer].count[: recipe.steps] > 0 for layer in _deciding(recipe)])
+    any_seen = np.logical_or.reduce([block[layer].count[: recipe.steps] > 0 for layer in deciding(recipe)])
     return any_seen.sum(axis=0, dtype=np.float32)
 
 
-def _deciding(recipe: NeedsFeatures) -> tuple[str, ...]:
+def deciding(recipe: NeedsFeatures) -> tuple[str, ...]:
     """The layers that say whether a pixel was seen: the optical one, or all where the recipe has none."""
     wanted = layers_needed(recipe.features)
     return ("optical",) if "optical" in wanted else wanted

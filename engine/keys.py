@@ -11,7 +11,7 @@ import shapely
 from pyproj import Transformer
 
 from engine.earth import geojson, lonlat_box, split_at_date_line
-from engine.features import FEATURES_VERSION, layers_needed
+from engine.features import FEATURES_VERSION, deciding, layers_needed
 from engine.ground import MaskOptions, mask_identity
 from engine.ledger import Record
 from engine.models import Card
@@ -61,7 +61,14 @@ def map_keys(
     for tile in plan.tiles:
         owned = parcels[1].parts.get(tile.id) if parcels else None
         more = [parcels[0].arithmetic, owned.sha256, *map(ground, owned.reaches)] if parcels and owned else []
+        more += [bare] if (bare := unreached(cube_records.get(tile.id), card)) else []
         yield tile, digest([common, list(plan.grid.bounds(tile.core)), *ground(tile.id), *more])
+
+
+def unreached(record: Record | None, card: Card) -> list[str]:
+    """Of the layers by which this model tells whether a pixel was seen those of which no scene reaches the tile."""
+    bare = record.body.get("unreached", ()) if record else ()
+    return [layer for layer in deciding(card.recipe) if layer in bare]
 
 
 def needed(checksums: Mapping[str, str], layers: Collection[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.cube import CubeOptions, Reader, build_layer, items_by_step, step_keys
+from engine.cube import CubeOptions, Reader, items_by_step, step_keys
 from engine.errors import TileError
 from engine.features import derive, hide, layers_needed, seen
 from engine.ground import Ground
@@ -25,6 +25,7 @@ from engine.models.card import Card
 from engine.objects import Objects
 from engine.output import OutputOptions, cog_files, parcel_asset, stac_item
 from engine.parcels import FILE_NAME, tally
+from engine.sparing import Sparing, build_sparing
 from engine.store import CubeLayout, checksum, decode_layer, decode_window, encode_layer
 from engine.types import MAX_HALO, ClassMap, CubeBlock, FeatureBlock, Item, Layer, Tile, digest, dump_json
 
@@ -65,7 +66,8 @@ class ParcelTask:
 @dataclass(frozen=True, slots=True)
 class MapTask:
     """What a worker needs to know to map one tile. ``checksums``: cube object key -> SHA-256, of the tile and, for a
-    model that looks at neighbours, of the tiles around it; empty: off the mask."""
+    model that looks at neighbours, of the tiles around it; empty: off the mask. ``unreached``: layers that decide
+    whether a pixel was seen, and of which no scene reaches the tile: it is no data, and that is no failure."""
 
     tile: Tile
     key: str
@@ -75,6 +77,7 @@ class MapTask:
     facts: Mapping[str, Any]
     memory_bytes: int = 0
     parcels: ParcelTask | None = None
+    unreached: Sequence[str] = ()
 
 
 def build_tile(
@@ -82,19 +85,29 @@ def build_tile(
 ) -> dict[str, Any]:
     """Scenes -> the tile's zarr shards, in place in the cube. Returns what its record remembers.
 
-    Steps whose key is that of the previous record are taken over from the shard that holds them.
+    Steps whose key is that of the previous record are taken over from the shard that holds them. ``left_out`` names
+    the scenes that it was built without, since they are missing or damaged and may be spared; ``unreached`` the layers
+    of which no scene reaches the tile.
     """
     began = time.monotonic()
     if not ground.inside(task.tile.core.padded(MAX_HALO)).any():
         return {"empty": True}
     identity = digest([layout.grid.crs, layout.grid.bounds(task.tile.core), options.arithmetic])
     body: dict[str, Any] = {"checksums": {}, "bytes": {}, "steps": {}, "observations": {}, "computed": 0}
+    unreached: list[str] = []
+    left_out: dict[str, str] = {}
     for name, axis in layout.axes.items():
         items = task.items[name]
         keys = step_keys(name, axis, items, identity)
         held = _held_steps(task, layout, name, keys, cube)
         wanted = {i: members for i, members in enumerate(items_by_step(axis, items)) if i not in held}
-        fresh = build_layer(name, wanted, task.tile.core, read, options)
+        sparing = Sparing(read)
+        fresh = build_sparing(name, wanted, task.tile.core, sparing, options)
+        if sparing.broken:  # else a later build would take the step over, mended or not
+            left_out |= sparing.broken
+            keys = step_keys(name, axis, [item for item in items if item.id not in sparing.broken], identity)
+        if not (sparing.met or sparing.broken or (held and name not in task.previous.get("unreached", ()))):
+            unreached.append(name)
         layer = _joined([held[i] if i in held else fresh[i] for i in range(len(axis))])
         for key, data in encode_layer(layout, task.tile, name, layer).items():
             cube.put(key, data)
@@ -103,6 +116,8 @@ def build_tile(
         body["steps"][name] = keys
         body["observations"][name] = int(layer.count.sum(dtype=np.int64))
         body["computed"] += len(wanted)
+    body |= {"left_out": left_out} if left_out else {}
+    body |= {"unreached": unreached} if unreached else {}
     body["seconds"] = round(time.monotonic() - began, 4)
     return body
 
@@ -123,7 +138,7 @@ def map_tile(
     Features never exist for the whole tile: they are made for some pixels at a time, ``micro_batch`` or a multiple of
     it, or for strips of rows where the model looks at neighbours; a pixel's result does not depend on which. Such a
     model sees nothing beyond the area: whether the cube holds that depends on the tiling. Raises TileError for a tile
-    in which nothing was ever seen.
+    in which nothing was ever seen though scenes reach it.
     """
     inside = ground.inside(task.tile.core)
     unseen = np.full(task.tile.core.shape, NODATA, np.uint8)
@@ -138,7 +153,7 @@ def map_tile(
     for at, features, rows, cols in parts:
         any_seen = True
         classes.class_index[at], classes.confidence[at] = classify(features, rows, cols)
-    if not any_seen:
+    if not any_seen and not task.unreached:
         raise TileError(
             f"not one clear observation in {card.recipe.steps} steps",
             place=f"tile {task.tile.id}",
@@ -175,6 +190,7 @@ def publish_tile(
         "bbox": task.facts["bbox"],
         "pixels": {str(i): int(n) for i, n in enumerate(counts) if n},
         "asked": classes.asked,
+        **({"unreached": list(task.unreached)} if task.unreached else {}),
     }
 
 

@@ -20,6 +20,7 @@ from engine.earth import MOST_OFF, areas_m2, scale_at, shape_of
 from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, suggest_crs, tiles_of
 from engine.ground import MaskOptions, mask_identity
+from engine.ledger import Record
 from engine.steps import SeasonOptions, acquisition_axis, regular_axis
 from engine.types import MAX_HALO, SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
 
@@ -94,7 +95,28 @@ class Plan:
         return {layer: [item for item in mine if item.sensor == sensor_of(layer)] for layer in self.axes}
 
     def cube_key(self, index: int) -> str:
-        """Digest of all that decides the cube tile's bytes."""
+        """Digest of all that decides the cube tile's bytes, with whether it may be built without damaged scenes."""
+        return _under(self._whole_key(index), self._spares(index))
+
+    def stands(self, index: int, record: Record | None) -> bool:
+        """Whether a tile's record tells that it is done as this plan asks, or set aside. Built whole it is the same
+        tile whether or not scenes might have been left out."""
+        if record is None or record.state == "pending":
+            return False
+        if record.key == self.cube_key(index):
+            return True
+        other = _under(self._whole_key(index), not self._spares(index))
+        return record.state == "written" and record.key == other and "left_out" not in record.body
+
+    def _spares(self, index: int) -> bool:
+        """Whether the tile may be built without any of its scenes."""
+        return bool(self._spared[self.links[self.starts[index] : self.starts[index + 1]]].any())
+
+    @cached_property
+    def _spared(self) -> NDArray[np.bool_]:
+        return np.array([item.spare for item in self.items], np.bool_)
+
+    def _whole_key(self, index: int) -> str:
         core = self.tiles[index].core
         hashed = hashlib.sha256(f"{self.identity}{tuple(core)}".encode())
         hashed.update(self._item_digests[self.links[self.starts[index] : self.starts[index + 1]]].tobytes())
@@ -160,6 +182,10 @@ class Plan:
         return int(self._areas.sum()) * (layers + 2)
 
 
+def _under(key: str, spares: bool) -> str:
+    return digest([key, "leave_out"]) if spares else key
+
+
 def search(area: shapely.Geometry, season: SeasonOptions, inputs: Inputs) -> Found:
     """Every usable item of the season over the area (EPSG:4326), in time order; what was left out; the input audit."""
     axis = regular_axis(season)
@@ -207,7 +233,7 @@ def make_plan(
     )  # fmt: skip
     audit = (*audit, *_scale_note(grid, area, tiles))
     bare = int((np.diff(starts) == 0).sum())
-    notes = [f"{bare} of {len(tiles)} tiles are reached by no item"] if bare else []
+    notes = [f"{bare} of {len(tiles)} tiles are reached by no item: no data there"] if bare else []
     told = tuple(dict.fromkeys((*audit, *notes)))  # a pinned audit has the notes already
     return Plan(grid, projected, tiles, tuple(items), axes, told, tuple(left_out), starts, links, identity)
 

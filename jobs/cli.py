@@ -173,7 +173,12 @@ def cancel(run: Run) -> None:
 def tiles(
     run: Run,
     state: Annotated[Literal["written", "quarantined", "pending"] | None, typer.Option(help="Only these.")] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Let the next resume try quarantined tiles again.")] = False,
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry", help="Let the next resume try again what is quarantined or was built without a damaged scene."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List tiles by state, with reasons.

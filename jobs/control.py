@@ -31,6 +31,7 @@ from jobs.pinned import (
 )
 from jobs.reach import check_s3
 from jobs.spec import Spec, load_spec
+from jobs.tiles import damaged
 
 _PROGRESS_EVERY_S = 2.0
 _LOOK_EVERY_S = 1.0  # into the object store, for a wish to cancel
@@ -146,6 +147,7 @@ def status(spec: Spec) -> dict[str, Any]:
         "driver": holder(output.child(LEDGER)),
         "cancel_asked": is_cancelled(output),
         "left_out": list(plan.left_out),
+        "damaged": damaged(Ledger(ledgers["cube"]).load(), plan),
         "tiles": {stage: states(Ledger(objects).load(), plan, stage) for stage, objects in ledgers.items()},
         "progress": read_progress(output),
         "finished": _is_reported(output, spec),
@@ -171,14 +173,18 @@ def tiles(spec: Spec, state: str | None) -> list[tuple[str, Record]]:
 
 
 def retry(spec: Spec) -> int:
-    """Ask for every quarantined tile to be tried again by the next resume; returns how many."""
+    """Ask for every tile that is quarantined, or was built without damaged scenes, to be tried again by the next
+    resume; returns how many."""
     count = 0
     names = {tile.id for tile in pinned_plan(spec).tiles}
     for objects in (cube_ledger(spec.cube.uri), Objects(spec.output.uri).child(LEDGER)):
         refuse_if_held(objects)
         ledger = Ledger(objects).load()
-        for record in [r for r in ledger.latest.values() if r.state == "quarantined" and r.tile in names]:
-            ledger.commit(Record(record.tile, record.seq + 1, record.key, "pending", record.epoch, {}))
+        for record in [r for r in ledger.latest.values() if r.tile in names]:
+            if record.state != "quarantined" and not (record.state == "written" and "left_out" in record.body):
+                continue
+            body = {} if record.state == "quarantined" else record.body  # its good steps are taken over
+            ledger.commit(Record(record.tile, record.seq + 1, record.key, "pending", record.epoch, body))
             count += 1
     return count
 

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from engine.errors import MicroBatchTooLarge, TilthError
-from engine.keys import map_keys, shards_around, tile_facts
+from engine.keys import map_keys, shards_around, tile_facts, unreached
 from engine.ledger import Lease, Ledger, Record
 from engine.ledger.lease import BUILDING
 from engine.models import Card, model_digest, read_card, read_domain
@@ -34,6 +34,7 @@ from jobs.parcels import dealt_out, dealt_uri, described, shares
 from jobs.pinned import is_of_another, micro_batch, pin
 from jobs.seasons import described_season, other_seasons
 from jobs.spec import Spec
+from jobs.tiles import BARE, bare, damaged
 from jobs.whose import model_told
 from jobs.workers import executor_for
 
@@ -69,10 +70,10 @@ class Drive:
             layout, built = self.build_cube(last)
             self._refuse_without_cube(built)
             if last == "cube":
-                return {"stage": "cube", "tiles": states(built, self.plan)}
+                return {"stage": "cube", "tiles": states(built, self.plan), "damaged": damaged(built, self.plan)}
             training = self.train_model(layout, built)
             if last == "train":
-                return {"stage": "train", "training": training}
+                return {"stage": "train", "training": training, "damaged": damaged(built, self.plan)}
             ledger = self.make_map(layout, built, lease.epoch)
             return finish(
                 self.spec, self.plan, ledger, built, seconds=time.monotonic() - self.began, epoch=lease.epoch,
@@ -111,11 +112,11 @@ class Drive:
         """Index, key and earlier record of every tile whose key the ledger does not hold as written."""
         todo = []
         for index, tile in enumerate(self.plan.tiles):
-            key, known = self.plan.cube_key(index), ledger.latest.get(tile.id)
-            if known and known.key == key and known.state != "pending":
+            known = ledger.latest.get(tile.id)
+            if self.plan.stands(index, known):
                 continue
             previous = known.body if known and known.state != "quarantined" else {}
-            todo.append((index, key, previous))
+            todo.append((index, self.plan.cube_key(index), previous))
         return todo
 
     def _build(self, layout: CubeLayout, ledger: Ledger, epoch: int) -> None:
@@ -140,7 +141,7 @@ class Drive:
             f"{records[0].body.get('reason', records[0].state).split('; remedy')[0] if records else 'not yet tried'}",
             place=self.spec.cube.uri,
             remedy=f"mend the scenes, then tilth tiles {self.spec.output.uri} --retry and tilth resume; or name them "
-            "under inputs.*.exclude and submit anew",
+            "under inputs.*.exclude, or set inputs.*.damaged: leave_out, and submit anew",
         )
 
     def train_model(self, layout: CubeLayout, built: Ledger) -> dict[str, Any] | None:
@@ -239,7 +240,8 @@ class Drive:
         for tile, key in todo:
             sums = shards_around(self.plan.grid, tile, card.halo, built.latest)
             owned, more = share(tile)
-            yield MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory + more, owned)
+            bare = unreached(built.latest.get(tile.id), card)
+            yield MapTask(tile, key, ledger.next_seq(tile.id), epoch, sums, facts(tile), memory + more, owned, bare)
 
     def _say_where(self, device: str, ledger: Ledger) -> None:
         on_cpu = sum(record.body.get("device") == "cpu" for record in ledger.latest.values())
@@ -278,7 +280,9 @@ def states(ledger: Ledger, plan: Plan, stage: str = "cube") -> dict[str, int]:
     counts: dict[str, int] = {}
     for index, tile in enumerate(plan.tiles):
         record = ledger.latest.get(tile.id)
-        current = record is not None and (stage != "cube" or record.key == plan.cube_key(index))
-        state = record.state if record and current else "pending"
+        current = record is not None and (stage != "cube" or plan.stands(index, record))
+        state: str = record.state if record and current else "pending"
+        if record and state == "written" and bare(record):
+            state = BARE
         counts[state] = counts.get(state, 0) + 1
     return counts

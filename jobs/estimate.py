@@ -153,7 +153,7 @@ def _core_seconds(todo: Plan, plan: Plan, rates: Rates, family: Family) -> dict[
 def _missing(spec: Spec, plan: Plan) -> list[int]:
     """Numbers of the tiles that the cube does not hold as this plan asks for them."""
     built = Ledger(cube_ledger(spec.cube.uri)).load().latest
-    return [i for i, tile in enumerate(plan.tiles) if tile.id not in built or built[tile.id].key != plan.cube_key(i)]
+    return [i for i, tile in enumerate(plan.tiles) if not plan.stands(i, built.get(tile.id))]
 
 
 def _measured(spec: Spec, plan: Plan, sample: int) -> Rates:

@@ -30,6 +30,7 @@ from jobs import picture
 from jobs.checks import checked_card
 from jobs.parcels import parcel_report
 from jobs.spec import Spec
+from jobs.tiles import bare, damaged
 from jobs.whose import model_told
 
 _MOST_PX_BESIDE = 50_000_000
@@ -147,6 +148,8 @@ def _report(
             "quarantined": len(quarantined),
         },
         "quarantined": quarantined,
+        "without_scenes": [record.tile for record in records if record.state == "written" and bare(record)],
+        "damaged": damaged(cube_ledger, plan),
         "seconds": round(seconds, 1),
         "km2_per_hour": round(mapped_now / seconds * 3600, 3),
         "bytes": _bytes(records, [cube_ledger.latest[t.id] for t in plan.tiles if t.id in cube_ledger.latest]),

@@ -18,6 +18,7 @@ from engine.errors import SpecError
 from engine.ledger import Record
 from engine.run import Progress
 from jobs.notes import said_of_model
+from jobs.tiles import reason
 
 _console = Console()
 _LINE_EVERY_S = 50.0
@@ -117,6 +118,8 @@ def status(facts: Mapping[str, Any], as_json: bool) -> None:
     _line(f"driven by {who}" + (_stopping(facts) if facts["cancel_asked"] else ""))
     for stage, counts in facts["tiles"].items():
         _line(f"{stage}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items())))
+    if facts["damaged"]["scenes"]:
+        broken(facts["damaged"])
     _line("report.json is written" if facts["finished"] else "not finished")
 
 
@@ -127,7 +130,7 @@ def _stopping(facts: Mapping[str, Any]) -> str:
 def tiles(rows: Sequence[tuple[str, Record]], as_json: bool) -> None:
     """Tiles with state and reason."""
     if as_json:
-        kept = ("reason", "folder", "seconds", "bbox")
+        kept = ("reason", "folder", "seconds", "bbox", "unreached", "left_out")
         print(
             json.dumps(
                 [
@@ -139,7 +142,7 @@ def tiles(rows: Sequence[tuple[str, Record]], as_json: bool) -> None:
         )
         return
     for stage, record in rows:
-        print(f"{stage}\t{record.tile}\t{record.state}\t{record.body.get('reason', '')}")
+        print(f"{stage}\t{record.tile}\t{record.state}\t{reason(record)}")
 
 
 def finished(spec: Any, report: Mapping[str, Any]) -> None:
@@ -152,13 +155,27 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
     counts = report["tiles"]
     speed = f", {report['km2_per_hour']:g} km2/h" if report["km2_per_hour"] else ""  # nothing was left to be mapped
     _line(f"{counts['written']} of {counts['planned']} tiles published, {counts['quarantined']} quarantined{speed}")
-    for tile, reason in list(report["quarantined"].items())[:5]:
-        _line(f"  quarantined {tile}: {reason}")
+    for tile, why in list(report["quarantined"].items())[:5]:
+        _line(f"  quarantined {tile}: {why}")
+    if report["without_scenes"]:
+        _line(f"  no scene reaches {len(report['without_scenes'])} of them: no data there")
+    if report["damaged"]["scenes"]:
+        broken(report["damaged"])
     for problem in report["left_out"][:5]:
         _line(f"  left out: {problem}")
     for line in said_of_model(report["model"]):
         _line(f"model: {line}")
     _line(f"map: {spec.output.uri}/class.gti.gpkg   report: {spec.output.uri}/report.json")
+
+
+def broken(damaged: Mapping[str, Any]) -> None:
+    """Scenes that tiles were built without."""
+    scenes = damaged["scenes"]
+    _line(
+        f"  {len(damaged['tiles'])} tiles were built without {len(scenes)} damaged scenes: mend them, then tiles --retry"
+    )
+    for scene, why in list(scenes.items())[:5]:
+        _line(f"  built without {scene}: {why}")
 
 
 def findings(found: Sequence[Any], as_json: bool) -> int:

@@ -87,7 +87,7 @@ def _go(
 
 
 def _told(spec: Spec, plan: Plan, report: dict[str, Any]) -> int:
-    """Tell how it ended; the exit code: 3 as well where scenes had to be left out."""
+    """Tell how it ended; the exit code: 3 as well where scenes had to be left out, of the job or of some tiles."""
     counts = report.get("tiles", {})
     quarantined = counts.get("quarantined", 0)
     if "km2_per_hour" in report:
@@ -98,7 +98,10 @@ def _told(spec: Spec, plan: Plan, report: dict[str, Any]) -> int:
             place=spec.output.uri,
             remedy=f"see the reasons: tilth tiles {spec.output.uri}",
         )
-    return 3 if quarantined or plan.left_out else 0
+    broken = report.get("damaged", {}).get("scenes", {})
+    if broken and "km2_per_hour" not in report:
+        show.broken(report["damaged"])
+    return 3 if quarantined or plan.left_out or broken else 0
 
 
 def _changed(spec: Spec, changes: Sequence[str]) -> Spec:

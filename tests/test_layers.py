@@ -20,7 +20,9 @@ STAGES = {
     "objects", "output", "parcels", "plausible", "points", "predict", "rasters", "read", "s3", "samples", "signing",
     "steps", "store", "training", "xarrays",
 }  # fmt: skip
-STORIES = {"judge", "keys", "look", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "survey", "train"}
+STORIES = {
+    "judge", "keys", "look", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "sparing", "survey", "train",
+}  # fmt: skip
 DRIVERS = {"executors", "run", "work"}
 FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
 
