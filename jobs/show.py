@@ -171,9 +171,8 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
 def broken(damaged: Mapping[str, Any]) -> None:
     """Scenes that tiles were built without."""
     scenes = damaged["scenes"]
-    _line(
-        f"  {len(damaged['tiles'])} tiles were built without {len(scenes)} damaged scenes: mend them, then tiles --retry"
-    )
+    count = len(damaged["tiles"])
+    _line(f"  {count} tiles were built without {len(scenes)} damaged scenes; once mended: tiles --retry, resume")
     for scene, why in list(scenes.items())[:5]:
         _line(f"  built without {scene}: {why}")
 
