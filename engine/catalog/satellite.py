@@ -22,8 +22,8 @@ _MODIS = {
 }  # fmt: skip
 _FAMILY = re.compile(r"(?:COPERNICUS|ESA|NASA|USGS)?(SENTINEL0?[1-6]|LANDSAT)")
 _NAMES = (
-    (re.compile(r"(?:^|[:/])S([1-6])([A-E])?_"), "sentinel-{}{}"),
-    (re.compile(r"(?:^|[:/])L[COTEM]0?([1-9])(?:_|\d{13})()"), "landsat-{}{}"),
+    (re.compile(r"(?:^|[:/])S([1-6])([A-E])_"), "sentinel-{}{}"),
+    (re.compile(r"(?:^|[:/])L[COTEM](?:0(?=\d_)|(?=\d{14}))([1-9])()"), "landsat-{}{}"),
     (re.compile(r"(?:^|[:/])HLS\.S30\.()()"), "sentinel-2{}{}"),
     (re.compile(r"(?:^|[:/])HLS\.L30\.()()"), "landsat{}{}"),
     (re.compile(r"(?:^|[:/])MOD\d\d()()"), "terra{}{}"),
@@ -77,8 +77,8 @@ def satellite(item: pystac.Item) -> Satellite:
     """What the item's properties and names say together.
 
     The most precise counts, of two that contradict each other the product's name, then the international designator,
-    then ``platform``, ``eo:platform``, ``constellation``. Instruments and the collection's name are asked last, and
-    only where nothing else tells.
+    then ``platform``, ``eo:platform``, ``constellation``. Ids such as S2_1, instruments and the collection's name are
+    asked last, and only where nothing else tells.
     """
     heard = [(name, by) for name, by in _strong(item) if name]
     heard = heard or [(name, by) for name, by in _weak(item) if name]
@@ -122,6 +122,8 @@ def _strong(item: pystac.Item) -> Iterator[tuple[str, str]]:
 
 
 def _weak(item: pystac.Item) -> Iterator[tuple[str, str]]:
+    short = re.match(r"S([12])_", item.id)
+    yield (f"sentinel-{short[1]}" if short else ""), f"name {item.id}"
     named = item.properties.get("instruments") or item.properties.get("eo:instrument") or ()
     for instrument in [named] if isinstance(named, str) else named:
         yield _INSTRUMENTS.get(str(instrument).strip().lower(), ""), f"instruments {instrument}"
@@ -144,4 +146,7 @@ def _kind(name: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
+    """Whether one is the other, or its family."""
+    carriers = {"terra", "aqua", "modis"}
+    same = "modis" in (one, other) and {one, other} <= carriers
+    return same or one.startswith(other) or other.startswith(one)

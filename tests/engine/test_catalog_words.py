@@ -94,7 +94,11 @@ def test_a_satellite_is_the_same_in_every_spelling(name: str, spellings: str) ->
         (made(instruments=["MSI"]), "sentinel-2", "instruments"),
         (made(collection="ga_s2am_ard_3"), "sentinel-2a", "collection"),
         (made(collection="sentinel-2-l2a"), "sentinel-2", "collection"),
-        (made("MOD11A2.A2018001.h18v03.061"), "terra", "name MOD11A2"),
+        (made("MOD11A2.A2018001.h18v03.061", platform="terra,aqua"), "terra", "name MOD11A2"),
+        (made("S1_field_7", platform="landsat-8"), "landsat-8", "platform"),
+        (made("S2_field_7"), "sentinel-2", "name S2_field_7"),
+        (made("LC1_x", platform="sentinel-2a"), "sentinel-2a", "platform"),
+        (made("LE07_L2SP_044033_20210329"), "landsat-7", "name LE07"),
         (made(platform="Gaofen 6"), "gaofen-6", "platform"),
     ],
 )  # fmt: skip
