@@ -293,8 +293,10 @@ def _whole_text(error: BaseException, path: str, href: str) -> str:
     return text
 
 
-_AGAIN = "mend the scene, then tiles --retry and resume; or do without it: "
-    "inputs.*.damaged: leave_out, or its id under inputs.*.exclude, then submit"
+_AGAIN = (
+    "mend the scene, then tiles --retry and resume; or do without it: inputs.*.damaged: leave_out, or its id under "
+    "inputs.*.exclude, then submit"
+)
 
 
 def _tell(text: str, place: str, definite: bool, tries: int) -> Exception | None:

@@ -21,7 +21,8 @@ STAGES = {
     "steps", "store", "training", "xarrays",
 }  # fmt: skip
 STORIES = {
-    "judge", "keys", "look", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "sparing", "survey", "train",
+    "judge", "keys", "look", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "sparing", "survey",
+    "train",
 }  # fmt: skip
 DRIVERS = {"executors", "run", "work"}
 FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
