@@ -25,17 +25,11 @@ from engine.types import ASSET_BANDS, SENSOR_BANDS, Axis, Item, Layer, LayerName
 from kernels.composite import max_gcvi_update, mean_finish, mean_update
 from kernels.polarimetry import m_chi
 from kernels.scaling import (
-    DEA_FMASK_KEEP,
-    FMASK_KEEP,
-    cloud_probability_valid,
+    ZERO_IS_CLEAR,
+    clear_ground,
     decode_reflectance,
     encode_reflectance,
     encode_temperature,
-    fmask_valid,
-    hls_fmask_valid,
-    pixel_qa_valid,
-    qa_pixel_valid,
-    scl_valid,
 )
 from kernels.speckle import refined_lee, refined_lee_c2
 from kernels.stacked import latest_valid, median
@@ -265,25 +259,10 @@ def clear(item: Item, window: Window, read: Reader, options: CubeOptions) -> NDA
         return None
     classes = _classes(patch, item.mask_kind, f"item {item.id}, asset mask")
     _refuse(mask_fault(item.mask_kind, classes[::4, ::4]), f"item {item.id}, asset mask")
-    return patch.on_grid(_seen_clearly(item.mask_kind, classes, options) & patch.valid, False)
-
-
-def _seen_clearly(kind: str, values: NDArray, options: CubeOptions) -> NDArray[np.bool_]:
-    """True where a quality layer of this kind (a word of ``engine.catalog.masks.MASK_KINDS``) sees the ground."""
-    match kind:
-        case "scl":
-            return scl_valid(values, options.scl_drop)
-        case "qa_pixel":
-            return qa_pixel_valid(values)
-        case "pixel_qa":
-            return pixel_qa_valid(values)
-        case "fmask" | "dea_fmask":
-            return fmask_valid(values, FMASK_KEEP if kind == "fmask" else DEA_FMASK_KEEP)
-        case "hls_fmask":
-            return hls_fmask_valid(values)
-        case "cloud_probability":
-            return cloud_probability_valid(values, options.cloud_probability)
-    raise ValueError(f"a mask of kind {kind!r}; expected: a kind that the catalogue recognises")
+    seen = clear_ground(item.mask_kind, classes, options.scl_drop, options.cloud_probability)
+    # Catalogues call 0 no data in layers where it is a class as well: Earth Search does so of probabilities of cloud.
+    known = patch.valid | (patch.values == 0) if item.mask_kind in ZERO_IS_CLEAR else patch.valid
+    return patch.on_grid(seen & known, False)
 
 
 def _classes(patch: Patch, kind: str, place: str) -> NDArray[Any]:

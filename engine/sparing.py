@@ -20,7 +20,7 @@ class Sparing:
     broken: dict[str, str] = field(default_factory=dict)
     """Id of each scene that could not be read -> the reason."""
     met: bool = False
-    """Whether any scene had a pixel here that is not 0, the fill of what was not taken."""
+    """Whether any scene had a pixel here that is neither no data nor 0, the fill of what was not taken."""
 
     def __call__(self, item: Item, band: str, window: Window, margin: int = 0) -> Patch | None:
         try:
@@ -30,7 +30,7 @@ class Sparing:
                 raise
             self.broken.setdefault(item.id, str(error))
             return None
-        self.met = self.met or (patch is not None and bool(patch.values.any()))
+        self.met = self.met or (patch is not None and bool(patch.known().any()))
         return patch
 
 

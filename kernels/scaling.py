@@ -18,6 +18,9 @@ from kernels.jit import jit
 SCL_DROP = (0, 1, 3, 8, 9, 10, 11)
 """Sentinel-2 scene classes left out: no data, defective, cloud shadow, cloud (medium, high), cirrus, snow."""
 
+ZERO_IS_CLEAR = ("fmask", "hls_fmask", "cloud_probability")
+"""Kinds of quality layer in which 0 is seen ground, so that it cannot stand for no data."""
+
 _QA_PIXEL_BITS = 0b111111  # fill, dilated cloud, cirrus, cloud, cloud shadow, snow
 FMASK_KEEP = (0, 1)
 """Classes of Fmask 4 (Qiu et al. 2019) kept: land, water; not cloud shadow 2, snow 3, cloud 4, fill 255."""
@@ -27,6 +30,29 @@ DEA_FMASK_KEEP = (1, 5)
 
 _HLS_FMASK_BITS = 0b11111  # cirrus, cloud, beside cloud or shadow, cloud shadow, snow; bit 5 water, 6 and 7 aerosol
 _PIXEL_QA_BITS = 0b111001  # fill, cloud shadow, snow, cloud; bit 1 means clear, bit 2 water
+
+
+def clear_ground(kind: str, values: NDArray, scl_drop: Sequence[int], below: int) -> NDArray[np.bool_]:
+    """True where a quality layer of this kind sees the ground.
+
+    kind: ``scl``, ``qa_pixel``, ``pixel_qa``, ``fmask``, ``dea_fmask``, ``hls_fmask`` or ``cloud_probability``. values:
+    (y, x) uint16 of ``qa_pixel`` and ``pixel_qa``, else uint8. scl_drop, below: of ``scl_valid`` and
+    ``cloud_probability_valid``. Returns (y, x) bool. ValueError on another kind or dtype.
+    """
+    match kind:
+        case "scl":
+            return scl_valid(values, scl_drop)
+        case "qa_pixel":
+            return qa_pixel_valid(values)
+        case "pixel_qa":
+            return pixel_qa_valid(values)
+        case "fmask" | "dea_fmask":
+            return fmask_valid(values, FMASK_KEEP if kind == "fmask" else DEA_FMASK_KEEP)
+        case "hls_fmask":
+            return hls_fmask_valid(values)
+        case "cloud_probability":
+            return cloud_probability_valid(values, below)
+    raise ValueError(f"a quality layer of kind {kind!r}, expected one that is known")
 
 
 def scl_valid(

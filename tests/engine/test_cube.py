@@ -16,10 +16,10 @@ from engine.cube import CubeOptions, build_layer, items_by_step, step_keys
 from engine.errors import TileError
 from engine.read import SceneReader
 from engine.steps import acquisition_axis
-from engine.types import ASSET_BANDS, OPTICAL_BANDS, Item, Layer, Window
+from engine.types import ASSET_BANDS, OPTICAL_BANDS, Asset, Item, Layer, Window
 from kernels.polarimetry import m_chi
 from kernels.speckle import refined_lee, refined_lee_c2
-from tests.engine.made_scenes import made_axis, made_grid, made_item, write_scene
+from tests.engine.made_scenes import made_axis, made_grid, made_item, write_raster, write_scene
 
 OPTIONS = CubeOptions(uri="unused")
 WINDOW = Window(0, 36, 0, 30)
@@ -173,6 +173,17 @@ def test_each_kind_of_mask_keeps_what_is_clear_by_its_own_numbers(
     item = write_scene(tmp_path, "optical", bands | {"mask": mask}, mask_kind=kind, scale=1e-4)
     layer = build("optical", [item])
     np.testing.assert_array_equal(layer.count[0], np.isin(mask, clear)[:36, :30])
+
+
+@pytest.mark.parametrize(("kind", "cloud"), [("cloud_probability", 99), ("fmask", 4), ("hls_fmask", 2)])
+def test_a_zero_that_means_clear_is_not_taken_for_no_data_though_the_file_says_so(
+    tmp_path: Path, kind: str, cloud: int
+) -> None:
+    bands = {band: np.full((36, 36), 3000, np.uint16) for band in OPTICAL_BANDS}
+    item = write_scene(tmp_path, "optical", bands, mask_kind=kind, scale=1e-4)
+    path = write_raster(tmp_path / "mask.tif", np.where(np.eye(36, dtype=bool), cloud, 0).astype(np.uint8), nodata=0)
+    item = replace(item, assets={**item.assets, "mask": Asset(str(path), "made:mask")})
+    np.testing.assert_array_equal(build("optical", [item]).count[0], ~np.eye(36, dtype=bool)[:, :30])
 
 
 def test_the_classes_to_drop_are_the_persons_choice(tmp_path: Path) -> None:
