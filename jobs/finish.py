@@ -28,6 +28,7 @@ from engine.samples import is_raster
 from engine.types import dump_json
 from jobs import picture
 from jobs.checks import checked_card
+from jobs.look import IN_THE_LOOK
 from jobs.parcels import parcel_report
 from jobs.spec import Spec
 from jobs.tiles import bare, damaged
@@ -155,7 +156,10 @@ def _report(
         "bytes": _bytes(records, [cube_ledger.latest[t.id] for t in plan.tiles if t.id in cube_ledger.latest]),
         "devices": dict(Counter(r.body["device"] for r in records if "device" in r.body)),
         "model": model,
-        "inputs": [*plan.audit, *_told([cube_ledger.latest[t.id] for t in plan.tiles if t.id in cube_ledger.latest])],
+        "inputs": [
+            *(line for line in plan.audit if not line.startswith(IN_THE_LOOK)),
+            *_told([cube_ledger.latest[t.id] for t in plan.tiles if t.id in cube_ledger.latest]),
+        ],
         "left_out": list(plan.left_out),
         "items": len(plan.items),
         "versions": {"tilth": version("tilth"), "python": platform.python_version()} | {n: version(n) for n in _NAMED},

@@ -11,6 +11,9 @@ from engine.read import SceneReader
 from jobs.cluster import is_remote
 from jobs.spec import Spec
 
+IN_THE_LOOK = "in the look: "
+"""Before what the look's files say against item or document. A report tells it of all the files that tiles read."""
+
 
 def looked(spec: Spec, plan: Plan, asked: bool = True) -> Plan:
     """The plan with what its pixels tell in the audit and, with ``offset: verify``, in its items.
@@ -25,7 +28,7 @@ def looked(spec: Spec, plan: Plan, asked: bool = True) -> Plan:
     found = look(plan, reader, spec.cube, verify)
     if not is_remote(spec):
         _refuse_unread(found)
-    headers = [f"{sentence} ({reads} reads)" for sentence, reads in reader.take_told().items()]
+    headers = [f"{IN_THE_LOOK}{sentence} ({reads} reads)" for sentence, reads in reader.take_told().items()]
     return replace(plan, items=found.items, audit=(*plan.audit, *found.told, *headers))
 
 
