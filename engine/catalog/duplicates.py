@@ -109,9 +109,10 @@ def _strip_start(item: pystac.Item) -> str | None:
 
 
 def _covered(item: pystac.Item, newer: Sequence[pystac.Item]) -> bool:
-    if not item.geometry or not all(n.geometry for n in newer):
+    outlines = [i.geometry for i in (item, *newer) if i.geometry]
+    if len(outlines) <= len(newer):
         return False
-    own, *others = (shape_of(i.geometry) for i in (item, *newer))
+    own, *others = map(shape_of, outlines)
     return bool(own.intersection(shapely.union_all(others)).area >= COVERED * own.area)
 
 

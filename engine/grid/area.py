@@ -14,8 +14,9 @@ import shapely
 from pydantic import field_validator, model_validator
 from shapely.geometry.base import BaseGeometry
 
+from engine.earth import LON_LAT
 from engine.errors import InputError
-from engine.grid.projection import LON_LAT, project, segment_length
+from engine.grid.projection import project, segment_length
 from engine.objects import local_file
 from engine.types import Options
 
