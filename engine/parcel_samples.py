@@ -22,12 +22,12 @@ from engine.keys import shards_around
 from engine.models.card import Recipe, Sampled
 from engine.objects import Objects
 from engine.parcel_tile import Under, cube_under, series_of
-from engine.parcels import Owners, faults, points_within, reached
+from engine.parcels import TOO_LARGE, Owners, points_within, reached, too_large
 from engine.samples import Coding, LabelOptions, draw, is_raster, labelled_polygons
 from engine.seasons import Season
 from engine.store import decode_window
 from engine.training import TrainOptions
-from engine.types import CubeBlock, Grid, Samples, Tile, Window
+from engine.types import CubeBlock, Grid, Samples, Tile
 
 _SAMPLED: Mapping[str, Sampled] = {"median": "parcel median", "mean": "parcel mean"}
 
@@ -37,7 +37,8 @@ class LabelledParcels:
     """Labelled polygons that can be samples, n of them.
 
     shapes: (n,) in the grid's CRS. y: (n,) int64 codes. block: (n,) int64, row, col: (n,) int32, of the representative
-    point. owner: (n,) int64, index of the tile, ascending. left_out: reason -> how many near the area cannot be used.
+    point. owner: (n,) int64, index of the tile, ascending. left_out: reason -> how many near the area cannot be used;
+    changed: how many were repaired.
     """
 
     shapes: NDArray[Any]
@@ -47,6 +48,7 @@ class LabelledParcels:
     col: NDArray[np.int32]
     owner: NDArray[np.int64]
     left_out: Mapping[str, int]
+    changed: Mapping[str, int]
 
     def of(self, tile: int) -> NDArray[np.intp]:
         """Numbers of the parcels that the tile of this index owns."""
@@ -92,17 +94,17 @@ def labelled_parcels(
     coding: Coding | None = None,
 ) -> LabelledParcels:  # fmt: skip
     """The labelled polygons whose representative point lies in the area; InputError as ``labelled_polygons``."""
-    frame, left_out = labelled_polygons(labels, grid, block_m, coding)
-    shapes = shapely.force_2d(frame.geometry.to_numpy())
-    wrong, here = faults(shapes, grid.bounds(Window(0, grid.height, 0, grid.width)), grid.resolution)
-    here = here[wrong[here] == ""]
+    frame, left_out, changed = labelled_polygons(labels, grid, block_m, coding)
+    shapes = frame.geometry.to_numpy()
+    large = too_large(shapes, grid.resolution)
+    here = np.flatnonzero(~large)
     owner = Owners(grid, area, tiles).of(shapes[here])
     order = np.argsort(owner, kind="stable")[(owner < 0).sum() :]
     kept, owner = here[order], owner[order]
     row, col, _, _ = points_within(grid, shapes[kept])
     return LabelledParcels(
         shapes[kept], frame["code"].to_numpy(np.int64)[kept], frame["block"].to_numpy(np.int64)[kept],
-        row.astype(np.int32), col.astype(np.int32), owner, left_out + Counter(wrong[wrong != ""].tolist()),
+        row.astype(np.int32), col.astype(np.int32), owner, left_out + Counter({TOO_LARGE: int(large.sum())}), changed,
     )  # fmt: skip
 
 

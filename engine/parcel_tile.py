@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.features import NeedsFeatures, derive, observations
@@ -20,6 +19,7 @@ from engine.models.card import Card
 from engine.objects import Objects
 from engine.parcels import (
     NONE,
+    Dealt,
     Footprints,
     ParcelOptions,
     Verdicts,
@@ -61,10 +61,9 @@ class Under:
 
 @dataclass(frozen=True, slots=True)
 class ParcelBlock:
-    """A tile's parcels. ids: (n,) int64 or string. shapes: (n,) polygons in the grid's CRS. under: their cube."""
+    """A tile's parcels, and their cube."""
 
-    ids: pa.Array
-    shapes: NDArray[Any]
+    dealt: Dealt
     under: Under
 
 
@@ -90,14 +89,14 @@ def load_parcels(
     ``block`` is the tile's own. Raises TileError where parcels or cube differ from their checksums.
     """
     assert task.parcels is not None
-    ids, shapes = read_part(dealt, task.tile, task.parcels.sha256)
+    mine = read_part(dealt, task.tile, task.parcels.sha256)
     tiles = [(task.tile, task.checksums), *task.parcels.around]
 
     def load(tile: Tile, checksums: Mapping[str, str]) -> CubeBlock:
         other = replace(task, tile=tile, checksums=checksums)
         return block if tile == task.tile else load_block(other, layout, card, cube)
 
-    return ParcelBlock(ids, shapes, cube_under(shapes, tiles, layout.grid, ground, inward_px, load))
+    return ParcelBlock(mine, cube_under(mine.shapes, tiles, layout.grid, ground, inward_px, load))
 
 
 def cube_under(
@@ -155,7 +154,7 @@ def parcel_table(
 ) -> bytes:
     """The tile's parcel table: GeoParquet bytes, one row for each of its parcels."""
     return parcel_file(
-        parcels.ids, parcels.shapes, verdicts, card.classes,
+        parcels.dealt, verdicts, card.classes,
         crs=layout.grid.crs, tile=task.tile.id, review_below=review_below,
     )  # fmt: skip
 

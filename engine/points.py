@@ -17,19 +17,25 @@ import fsspec
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataSourceError
 
 from engine.accuracy import AreaEstimate, estimate_areas
 from engine.assess.design import draw_ranks
-from engine.errors import InputError
+from engine.errors import InputError, TilthError
 from engine.ground import read_named
 from engine.map_values import MapValues
 from engine.objects import absolute, local_file
+from engine.published import check_table
 from engine.read import read_whole
 from engine.types import Grid, Tile
+from engine.vectors import VectorFile, opened
 
 COLUMNS = ("id", "map_code", "map_name", "x", "y", "longitude", "latitude", "design", "reference")
+
+_LAYER = "points"
+"""The layer of a GeoPackage that holds them; where a person added others, this one is read."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +125,16 @@ def write_points(frame: gpd.GeoDataFrame, uri: str) -> None:
     if fs.exists(path):
         raise InputError("is there already", place=uri, remedy="name another file, or move it away")
     if uri.endswith(".csv"):
-        data = frame.drop(columns="geometry").to_csv(index=False).encode()
+        kind, data = "csv", frame.drop(columns="geometry").to_csv(index=False).encode()
     else:
         with tempfile.TemporaryDirectory() as folder:
             local = os.path.join(folder, "points.gpkg")
-            frame.to_file(local, driver="GPKG", layer="points")
+            frame.to_file(local, driver="GPKG", layer=_LAYER)
             with open(local, "rb") as file:
-                data = file.read()
+                kind, data = "gpkg", file.read()
+    meant = pa.Table.from_pandas(pd.DataFrame(frame.drop(columns="geometry")), preserve_index=False)
+    meant = meant.append_column("geometry", pa.array(shapely.to_wkb(frame.geometry.to_numpy()), pa.binary()))
+    check_table(data, meant, kind, place=uri, crs=str(frame.crs), error=TilthError)
     with fsspec.open(uri, "wb", auto_mkdir=True) as file:
         file.write(data)
 
@@ -134,9 +143,12 @@ def read_points(uri: str) -> pd.DataFrame:
     """The points with whole numbers in map_code and reference (<NA> = not filled in yet); InputError where it cannot be
     such a file."""
     try:
-        with local_file(absolute(uri)) as path:
-            frame = pd.read_csv(path) if uri.endswith(".csv") else gpd.read_file(path)
-    except (OSError, ValueError, DataSourceError) as error:
+        if uri.endswith(".csv"):
+            with local_file(absolute(uri)) as path:
+                frame = pd.read_csv(path)
+        else:
+            frame = _of_vectors(VectorFile(uri, "--sample", usual=_LAYER))
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", expected="points of tilth sample, filled in", place=uri) from error
     lacking = {"map_code", "reference"} - set(frame.columns)
     if lacking:
@@ -154,6 +166,17 @@ def read_points(uri: str) -> pd.DataFrame:
             )
         frame[column] = numbers.astype("Int64")
     return pd.DataFrame(frame)
+
+
+def _of_vectors(file: VectorFile) -> pd.DataFrame:
+    """All columns of a file of vectors, whole numbers as such also where some are missing."""
+    with opened(file, None) as found:
+        parts = [pa.table(dict(batch.columns)) for batch in found.batches]
+    if not parts:
+        return pd.DataFrame({name: [] for name in found.header.columns})
+    return pa.concat_tables(parts).to_pandas(
+        types_mapper={pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}.get
+    )
 
 
 def estimate(points: pd.DataFrame, strata: Strata, place: str) -> Estimate:

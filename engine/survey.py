@@ -16,6 +16,7 @@ from engine.samples import Coding, Fields, LabelOptions, Labels, coding_of, fiel
 from engine.training import TrainOptions
 from engine.training.blocks import refuse_few_blocks, tally
 from engine.training.classes import choose_classes
+from engine.vectors import told_of
 
 _Portion = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Codes (n,), 0 = none, and blocks (n,)."""
@@ -33,7 +34,7 @@ def survey(
     check: is told the codes that may become classes.
     """
     coding = coding_of(labels)
-    portions, unusable, of_polygons, fields = _opened(labels, options, plan, coding)
+    portions, told, of_polygons, fields = _opened(labels, options, plan, coding)
     names = coding.legend.names if coding.legend else None
     found: defaultdict[int, Counter[int]] = defaultdict(Counter)
     wrong: InputError | None = InputError(
@@ -52,21 +53,22 @@ def survey(
             if check:
                 check({code for code in found.keys() | of_polygons if names is None or code in names})
             unnamed = _unnamed(found.keys() | of_polygons, names, coding)
-            return [*coding.notes, *_unusable(unusable), *unnamed, *_of_fields(fields, options)]
+            return [*coding.notes, *told, *unnamed, *_of_fields(fields, options)]
     assert wrong is not None
     raise wrong
 
 
 def _opened(
     labels: LabelOptions, options: TrainOptions, plan: Plan, coding: Coding
-) -> tuple[Iterable[_Portion], Mapping[str, int], Set[int], Fields]:
-    """The labels, a portion at a time; reason -> how many polygons cannot be used; codes of polygons read at once; what
+) -> tuple[Iterable[_Portion], list[str], Set[int], Fields]:
+    """The labels, a portion at a time; sentences on polygons repaired or left out; codes of polygons read at once; what
     fields there are."""
     if labels.per == "parcel":
         parcels = labelled_parcels(labels, plan.grid, plan.area, plan.tiles, options.block_m, coding)
-        return [(parcels.y, parcels.block)], parcels.left_out, set(), fields_of(parcels.shapes)
+        told = told_of("labels", parcels.left_out, parcels.changed)
+        return [(parcels.y, parcels.block)], told, set(), fields_of(parcels.shapes)
     held = Labels(labels, plan.grid, options.block_m, coding)
-    return _by_tile(held, plan), held.left_out, held.codes(), held.fields
+    return _by_tile(held, plan), told_of("labels", held.left_out, held.changed), held.codes(), held.fields
 
 
 def _by_tile(held: Labels, plan: Plan) -> Iterator[_Portion]:
@@ -87,11 +89,6 @@ def _wrong(found: _Found, names: Mapping[int, str] | None, options: TrainOptions
     except InputError as error:
         return error
     return None
-
-
-def _unusable(reasons: Mapping[str, int]) -> list[str]:
-    told = ", ".join(f"{why} ({number})" for why, number in sorted(reasons.items()) if number)
-    return [f"labels: {sum(reasons.values())} polygons cannot be used and are left out: {told}"] if told else []
 
 
 def _of_fields(fields: Fields, options: TrainOptions) -> list[str]:

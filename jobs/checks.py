@@ -29,6 +29,7 @@ from jobs.cluster import is_remote
 from jobs.headers import overlap, parcel_box, raster_box
 from jobs.label_checks import check_labels, check_other_seasons, surveyed
 from jobs.look import looked
+from jobs.parcels import with_register
 from jobs.pinned import fresh_plan
 from jobs.reach import about, check_address, check_s3, probe, within
 from jobs.spec import Spec
@@ -55,7 +56,7 @@ def check_places(spec: Spec, *, stores: bool = True) -> None:
         check_labels(spec, grid)
     if spec.parcels is not None:
         with about(f"parcels.uri = {spec.parcels.uri}"):
-            overlap(parcel_box(spec.parcels.uri, spec.parcels.id, grid), grid)
+            overlap(parcel_box(spec.parcels, grid), grid)
     if stores:
         _check_stores(spec)
 
@@ -81,6 +82,7 @@ def checked_plan(spec: Spec, last: str = "map", *, look: bool) -> Plan:
         )
     if last != "cube":
         _refuse_absent_layers(recipe, plan, spec)
+        plan = with_register(spec, plan)
     refuse_too_large(
         plan, spec.byte_budget(), spec.cube.threads, features=len(recipe.features), steps=recipe.steps, halo=halo
     )

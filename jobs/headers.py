@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Sequence
-from typing import Any
 
-import fsspec
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pyogrio
-import pyproj
 from rasterio.warp import transform_bounds
 
 from engine.claims import Claim
 from engine.errors import InputError
 from engine.ground import read_named
 from engine.header import CODES, decide
-from engine.objects import absolute
+from engine.parcels import ParcelOptions
 from engine.rasters import open_raster
+from engine.samples import LabelOptions
 from engine.types import Asset, Grid, Window
-
-Box = tuple[float, float, float, float]
-"""(left, bottom, right, top)."""
+from engine.vectors import Box, Header, read_header, refuse_no_polygons
 
 
 def raster_box(uri: str, grid: Grid, band: int | str | None = None, keep: Sequence[int] = ()) -> Box:
@@ -52,51 +44,40 @@ def raster_box(uri: str, grid: Grid, band: int | str | None = None, keep: Sequen
     return read_named(uri, box)
 
 
-def parcel_box(uri: str, column: str | None, grid: Grid) -> Box | None:
-    """Bounds of parcels in the grid's CRS as far as a header tells; InputError where column or CRS is not there."""
-    path = absolute(uri)
-    if uri.lower().endswith("parquet"):
-        with fsspec.open(path, "rb") as file:
-            columns, crs, box = _geo_footer(pq.ParquetFile(file))
-        names = list(columns)
-    elif "://" in path:
-        with fsspec.open(path, "rb"):
-            return None
-    else:
-        info = pyogrio.read_info(path, force_total_bounds=True)
-        names, crs, box = list(info["fields"]), info["crs"], info["total_bounds"]
-    if column is not None and column not in names:
-        near = difflib.get_close_matches(column, names, 1)
+def parcel_box(options: ParcelOptions, grid: Grid) -> Box | None:
+    """Bounds of parcels in the grid's CRS as far as a header tells; InputError for a file that cannot be a register."""
+    header = read_header(options.file)
+    refuse_no_polygons(header.kinds, options.file)
+    if options.id is not None and options.id not in header.columns:
+        near = difflib.get_close_matches(options.id, header.columns, 1)
         raise InputError(
-            f"has no column {column!r}; it has {', '.join(names)}",
+            f"has no column {options.id!r}; it has {', '.join(header.columns)}",
             expected="a column that names each parcel",
             remedy=f"parcels.id: {near[0] if near else 'one of these, or leave it out to number the rows'}",
         )
-    if crs is None:
-        raise InputError("the parcels say no CRS", expected="a CRS in the file", remedy="ogr2ogr -a_srs EPSG:...")
-    return transform_bounds(crs, grid.crs, *box) if box is not None else None
+    return _placed(header, grid)
 
 
-def polygon_box(uri: str, column: str, grid: Grid) -> Box | None:
-    """Bounds of polygons in the grid's CRS as far as a header tells; InputError where column or CRS is not there."""
-    path = absolute(uri)
-    if uri.lower().endswith("parquet"):
-        names, crs, box = _parquet_header(path)
-    elif "://" in path:
-        with fsspec.open(path, "rb"):  # to learn more, the whole file would have to be fetched
-            return None
-    else:
-        names, crs, box = _ogr_header(path)
-    if column not in names:
-        near = difflib.get_close_matches(column, [name for name, whole in names.items() if whole], 1)
+def polygon_box(options: LabelOptions, grid: Grid) -> Box | None:
+    """Bounds of labels in the grid's CRS as far as a header tells; InputError for a file that cannot be labels."""
+    header, column = read_header(options.file), options.column
+    refuse_no_polygons(header.kinds, options.file)
+    if column not in header.columns:
+        whole = [name for name, kind in header.columns.items() if "int" in kind]
+        near = difflib.get_close_matches(column, whole, 1)
         raise InputError(
-            f"has no column {column!r}; it has {', '.join(names)}",
+            f"has no column {column!r}; it has {', '.join(header.columns)}",
             expected="a column of codes or of names",
             remedy=f"labels.column: {near[0] if near else 'one of these'}",
         )
-    if crs is None:
-        raise InputError("the polygons say no CRS", expected="a CRS in the file", remedy="ogr2ogr -a_srs EPSG:...")
-    return transform_bounds(crs, grid.crs, *box) if box is not None else None
+    return _placed(header, grid)
+
+
+def _placed(header: Header, grid: Grid) -> Box | None:
+    if header.box is None:
+        return None
+    left, bottom, right, top = transform_bounds(header.crs, grid.crs, *header.box)
+    return left, bottom, right, top
 
 
 def overlap(box: Box | None, grid: Grid) -> Box:
@@ -117,32 +98,3 @@ def overlap(box: Box | None, grid: Grid) -> Box:
 def _told(box: Box) -> str:
     """Bounds without decimals; "inf" where coordinates are not those of their CRS."""
     return f"[{', '.join(f'{value:.0f}' for value in box)}]"
-
-
-def _ogr_header(path: str) -> tuple[dict[str, bool], Any, Box | None]:
-    """(columns and whether each holds whole numbers, CRS, bounds) of a GeoPackage, GeoJSON or another format of
-    GDAL's."""
-    info = pyogrio.read_info(path, force_total_bounds=True)
-    names = {name: "int" in kind for name, kind in zip(info["fields"], info["dtypes"], strict=True)}
-    if not info["geometry_type"]:
-        raise InputError("has no geometry", expected="a raster of codes, or polygons with a column of codes")
-    return names, info["crs"], info["total_bounds"]
-
-
-def _parquet_header(uri: str) -> tuple[dict[str, bool], Any, Box | None]:
-    """The same of a GeoParquet file, from its footer."""
-    with fsspec.open(uri, "rb") as file:
-        return _geo_footer(pq.ParquetFile(file))
-
-
-def _geo_footer(parquet: pq.ParquetFile) -> tuple[dict[str, bool], Any, Box | None]:
-    """(columns and whether each holds whole numbers, CRS, bounds) of a GeoParquet file."""
-    names = {field.name: pa.types.is_integer(field.type) for field in parquet.schema_arrow}
-    geo = json.loads((parquet.schema_arrow.metadata or {}).get(b"geo", b"{}"))
-    if not geo:
-        raise InputError(
-            "has no geometry", expected="GeoParquet: polygons with columns", remedy="write it as GeoParquet"
-        )
-    geometry = geo["columns"][geo["primary_column"]]
-    crs = geometry.get("crs", "OGC:CRS84")  # absent means longitude and latitude, null means unknown
-    return names, crs and pyproj.CRS.from_user_input(crs), geometry.get("bbox")

@@ -18,7 +18,8 @@ from engine.store import CubeLayout
 from engine.survey import survey
 from engine.training.blocks import FOLDS
 from engine.types import Grid
-from jobs.headers import Box, overlap, polygon_box, raster_box
+from engine.vectors import Box
+from jobs.headers import overlap, polygon_box, raster_box
 from jobs.reach import about
 from jobs.seasons import other_seasons
 from jobs.spec import Spec
@@ -83,7 +84,7 @@ def _label_ground(key: str, labels: LabelOptions, grid: Grid) -> Box:
                 place=f"{key.removesuffix('uri')}band",
                 remedy="leave it out: it is for rasters",
             )
-        box = raster_box(labels.uri, grid, labels.band) if raster else polygon_box(labels.uri, labels.column, grid)
+        box = raster_box(labels.uri, grid, labels.band) if raster else polygon_box(labels, grid)
         return overlap(box, grid)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.errors import InputError
@@ -10,12 +11,13 @@ from engine.keys import needed
 from engine.ledger import Record
 from engine.models import Card
 from engine.objects import Objects
-from engine.parcels import Register, held, register_identity, take_in
+from engine.parcels import Register, held, look_at_register, register_identity, take_in
 from engine.pipeline import ParcelTask
 from engine.plan import Plan
 from engine.types import Tile
 from engine.work import LEDGER
 from jobs.pinned import pinned_register
+from jobs.reach import about
 from jobs.spec import Spec
 
 _FOLDER = f"{LEDGER}/parcels"
@@ -51,11 +53,31 @@ def dealt_out(spec: Spec, plan: Plan) -> Register | None:
     return register
 
 
+def with_register(spec: Spec, plan: Plan) -> Plan:
+    """The plan, its audit told what becomes of the register's rows; InputError for a register that a run would refuse.
+
+    The whole register is read once, in batches: names that stand there twice are not found otherwise.
+    """
+    if spec.parcels is None:
+        return plan
+    with about(f"parcels.uri = {spec.parcels.uri}"):
+        told = account(look_at_register(spec.parcels, plan.grid, plan.area, plan.tiles))
+    return replace(plan, audit=(*plan.audit, *told))
+
+
 def described(register: Register) -> str:
     """The register in a sentence."""
-    left_out = register.about["left_out"].items()
-    reasons = "".join(f"; left out: {row['parcels']} ({why})" for why, row in left_out)
-    return f"parcels: {register.about['kept']} on {len(register.parts)} tiles{reasons}"
+    return f"{account(register.about)[0]}; on {len(register.parts)} tiles"
+
+
+def account(facts: Mapping[str, Any]) -> list[str]:
+    """What became of a register's rows, in sentences: the first counts every row."""
+    fates = [f"{facts['outside']} outside the area"] if facts["outside"] else []
+    fates += [f"{row['parcels']} left out ({why})" for why, row in facts["left_out"].items()]
+    told = [f"parcels: {facts['kept']} of {facts['rows']} rows" + "".join(f"; {fate}" for fate in fates)]
+    if facts["cut"]["parcels"]:
+        told.append(f"parcels: {facts['cut']['parcels']} are cut by the area and judged by the part in it")
+    return told + [f"parcels: {row['parcels']} changed ({why})" for why, row in facts["changed"].items()]
 
 
 def shares(

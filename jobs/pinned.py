@@ -11,7 +11,7 @@ import psutil
 
 from engine.catalog import read_items, write_items
 from engine.errors import InputError
-from engine.grid import read_area
+from engine.grid import look_at_area, read_area
 from engine.models import Card
 from engine.objects import Objects
 from engine.parcels import register_identity
@@ -28,7 +28,7 @@ _MODEL_BYTES = 1_000_000_000
 
 def fresh_plan(spec: Spec) -> Plan:
     """Search the catalogues and plan; reads no pixel."""
-    area = read_area(spec.area)
+    area, told = look_at_area(spec.area)
     found = search(area, spec.season, spec.inputs)
     return make_plan(
         area,
@@ -36,7 +36,7 @@ def fresh_plan(spec: Spec) -> Plan:
         spec.grid,
         spec.cube,
         items=found.items,
-        audit=found.audit,
+        audit=(*told, *found.audit),
         left_out=found.problems,
         mask=spec.mask,
     )

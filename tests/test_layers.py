@@ -16,9 +16,8 @@ FOLDERS = ("kernels", "engine", "jobs")
 NOUNS = {"claims", "colours", "earth", "errors", "memory", "types", "units"}
 STAGES = {
     "accuracy", "assess", "catalog", "cube", "environment", "features", "grid", "ground", "header", "ledger",
-    "map_values", "models",
-    "objects", "output", "parcels", "plausible", "points", "predict", "rasters", "read", "s3", "samples", "signing",
-    "steps", "store", "training", "xarrays",
+    "map_values", "models", "objects", "output", "parcels", "plausible", "points", "predict", "published", "rasters",
+    "read", "s3", "samples", "signing", "steps", "store", "training", "vectors", "xarrays",
 }  # fmt: skip
 STORIES = {
     "judge", "keys", "look", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "sparing", "survey",
@@ -40,7 +39,7 @@ SIDEWAYS = {
     ("read", "environment"): "where nothing can be read, no scene is to blame",
     ("read", "s3"): "where S3 is, and as whom it is asked, is resolved in one place",
     ("catalog", "objects"): "fsspec's filesystems are opened in one place",
-    ("grid", "objects"): "fsspec's filesystems are opened in one place",
+    ("grid", "vectors"): "the area may be a file of polygons",
     ("models", "objects"): "fsspec's filesystems are opened in one place",
     ("ground", "grid"): "the area's mask is the grid's",
     ("ground", "objects"): "a path is made absolute in one place",
@@ -51,6 +50,12 @@ SIDEWAYS = {
     ("output", "map_values"): "what a pixel holds for a class is known in one place",
     ("points", "map_values"): "points are drawn from the classes that pixels hold",
     ("map_values", "models"): "values stand for the card's classes",
+    ("parcels", "vectors"): "a register is a file of polygons",
+    ("samples", "vectors"): "labels and regions may be files of polygons",
+    ("parcels", "published"): "a table is read back before it is published",
+    ("points", "published"): "a table is read back before it is published",
+    ("points", "vectors"): "a sample's points are a file of vectors",
+    ("vectors", "objects"): "fsspec's filesystems are opened in one place",
     ("parcels", "objects"): "a register is a file that a person named, its parts are objects",
     ("parcels", "models"): "crops are named by the card",
     ("predict", "models"): "forward passes are the model's",

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import PurePosixPath
-from urllib.parse import urlsplit
 
-import geopandas as gpd
-import numpy as np
-import pyogrio
-import pyproj
 import shapely
 from pydantic import field_validator, model_validator
 from shapely.geometry.base import BaseGeometry
 
-from engine.earth import LON_LAT
+from engine.earth import LON_LAT, split_at_date_line
 from engine.errors import InputError
-from engine.grid.projection import project, segment_length
-from engine.objects import local_file
 from engine.types import Options
-
-AREA_SUFFIXES = (".geojson", ".json", ".gpkg", ".parquet", ".geoparquet")
+from engine.vectors import FORMATS, VectorFile, is_unknown, read_polygons, told_of
 
 
 class AreaOptions(Options):
@@ -29,7 +20,10 @@ class AreaOptions(Options):
     bbox: tuple[float, float, float, float] | None = None
     """West, south, east and north in degrees of longitude and latitude; None where a file is given."""
     file: str | None = None
-    """Polygons to map, GeoPackage, GeoJSON or GeoParquet in any CRS, holes counted; None where a bbox is given."""
+    """Polygons to map, any CRS, holes counted: GeoPackage, GeoParquet (a file or a folder), FlatGeobuf, GeoJSON or
+    Shapefile; None where a bbox is given."""
+    layer: str | None = None
+    """The layer of the file, where it holds several."""
 
     @field_validator("bbox")
     @classmethod
@@ -60,10 +54,10 @@ class AreaOptions(Options):
     @field_validator("file")
     @classmethod
     def _known_format(cls, file: str | None) -> str | None:
-        if file is not None and _suffix(file) not in AREA_SUFFIXES:
+        if file is not None and is_unknown(file):
             raise ValueError(
-                f"area file {file!r} has an unknown ending; expected: one of {', '.join(AREA_SUFFIXES)}; remedy: "
-                "convert it with `ogr2ogr area.gpkg FILE`"
+                f"area file {file!r} has an unknown ending; expected: {FORMATS}; remedy: convert it with "
+                "`ogr2ogr area.gpkg FILE`"
             )
         return file
 
@@ -72,88 +66,40 @@ class AreaOptions(Options):
         if (self.bbox is None) == (self.file is None):
             given = "neither" if self.bbox is None else "both"
             raise ValueError(f"{given} given; expected: exactly one of bbox and file; remedy: keep one of them")
+        if self.layer is not None and self.file is None:
+            raise ValueError("layer without file; expected: the layer of a file; remedy: take layer out")
         return self
 
 
 def read_area(options: AreaOptions) -> BaseGeometry:
-    """Polygon or multi-polygon in EPSG:4326, longitude first; holes and separate parts kept.
+    """Polygon or multi-polygon in EPSG:4326, longitude first; holes and separate parts kept. InputError as
+    ``look_at_area``."""
+    return look_at_area(options)[0]
 
-    GeoJSON, GeoPackage and GeoParquet in any CRS, from a path or any fsspec URL. All polygons of the file together are
-    the area. InputError: no such file, no CRS, nothing in it, anything but polygons, an invalid polygon.
+
+def look_at_area(options: AreaOptions) -> tuple[BaseGeometry, list[str]]:
+    """The area, and sentences on polygons of its file that were repaired or left out.
+
+    Any vector format and CRS, from a path or any fsspec URL. All polygons of the file together are the area.
+    InputError: no such file, several layers, no or a foreign CRS, no polygon that can be used.
     """
     if options.bbox is not None:
-        return shapely.box(*options.bbox)
+        return shapely.box(*options.bbox), []
     assert options.file is not None
-    frame = _read_frame(options.file)
-    _check_polygons(frame, options.file)
-    source = pyproj.CRS.from_user_input(frame.crs)
-    bent = shapely.segmentize(shapely.force_2d(frame.geometry.to_numpy()), segment_length(source))
-    area = shapely.union_all(project(bent, source, LON_LAT))
-    if not np.isfinite(area.bounds).all():
+    found = read_polygons(VectorFile(options.file, "area", options.layer), (), LON_LAT)
+    if not len(found.shapes):
+        told = f" ({', '.join(f'{why}: {number}' for why, number in sorted(found.left_out.items()))})"
         raise InputError(
-            f"coordinates {list(frame.total_bounds)} cannot be converted from {source.to_string()}",
-            expected="coordinates inside the file's own CRS",
+            f"holds no polygon that can be used{told if found.left_out else ''}",
+            expected="one or more",
             place=options.file,
-            remedy="the file names a CRS its coordinates are not in; set the right one",
+            remedy="choose another area.file",
         )
-    return area
+    whole = shapely.union_all([split_at_date_line(s) if _may_cross(s) else s for s in found.shapes])
+    return whole, told_of("area", found.left_out, found.changed)
 
 
-def _suffix(path: str) -> str:
-    return PurePosixPath(urlsplit(path).path).suffix.lower()
-
-
-def _read_frame(path: str) -> gpd.GeoDataFrame:
-    try:
-        with local_file(path) as file:
-            if _suffix(path) in (".parquet", ".geoparquet"):
-                frame = gpd.read_parquet(file)
-            else:
-                frame = gpd.read_file(file, layer=_only_layer(file, path))
-    except FileNotFoundError as error:
-        raise InputError("no such file", place=path, remedy="check area.file") from error
-    except (OSError, ValueError, pyogrio.errors.DataSourceError) as error:
-        raise InputError(
-            f"cannot be read: {error}", expected="GeoJSON, GeoPackage or GeoParquet with polygons", place=path
-        ) from error
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise InputError("holds no geometry", expected="polygons", place=path, remedy="choose a file with polygons")
-    return frame
-
-
-def _only_layer(file: str, path: str) -> str:
-    layers = [name for name, kind in pyogrio.list_layers(file) if kind is not None]
-    if len(layers) != 1:
-        raise InputError(
-            f"holds {len(layers)} layers with geometry ({', '.join(layers)})",
-            expected="exactly one",
-            place=path,
-            remedy="write the one you mean to its own file: `ogr2ogr area.gpkg FILE LAYER`",
-        )
-    return str(layers[0])
-
-
-def _check_polygons(frame: gpd.GeoDataFrame, path: str) -> None:
-    shapes = frame.geometry
-    wrong = sorted({str(kind) for kind in shapes.geom_type.dropna()} - {"Polygon", "MultiPolygon"})
-    if len(frame) == 0 or bool((shapes.isna() | shapes.is_empty).all()):
-        raise InputError("holds no polygon", expected="one or more", place=path, remedy="choose another area.file")
-    if wrong:
-        raise InputError(
-            f"holds {', '.join(wrong)}", expected="polygons only", place=path, remedy="buffer or remove the others"
-        )
-    if frame.crs is None:
-        raise InputError(
-            "says no CRS",
-            expected="a CRS written in the file",
-            place=path,
-            remedy="set it where you made it, for example `ogr2ogr -a_srs EPSG:4326 area.gpkg FILE`",
-        )
-    invalid = np.flatnonzero(~shapely.is_valid(shapes.to_numpy()) & shapes.notna().to_numpy())
-    if invalid.size:
-        raise InputError(
-            f"polygon {int(invalid[0])} is invalid: {shapely.is_valid_reason(shapes.iloc[invalid[0]])}",
-            expected="valid polygons",
-            place=path,
-            remedy="mend them, for example with `ogr2ogr -makevalid area.gpkg FILE`",
-        )
+def _may_cross(shape: BaseGeometry) -> bool:
+    """Whether a polygon in degrees may reach across the date line: it is as wide as half the earth, or goes beyond."""
+    west, _, east, _ = shape.bounds
+    return bool(west < -180 or east > 180 or east - west > 180)

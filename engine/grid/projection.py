@@ -12,12 +12,8 @@ from shapely.geometry.base import BaseGeometry
 
 from engine.earth import LON_LAT, joined, lonlat_box
 from engine.errors import SpecError
+from engine.vectors import BEND_DEG
 
-BEND_M = 500.0
-"""Longest edge left straight on the way to longitude and latitude: its chord bows by about 5 mm at 45 degrees."""
-BEND_DEG = 0.02
-"""Longest edge left straight on the way back (bow: 10 cm). Coarser than BEND_M, so that what was bent on the way in is
-not bent again: a rectangle on the grid's own lines comes back as that rectangle, without a row of pixels more."""
 _TORN_M = 1e6
 """An edge of BEND_DEG is some 2 km long; one of 1,000 km runs from one end of the map to the other."""
 MARGIN_DEG = 1.0
@@ -90,11 +86,6 @@ def project_bent(area: BaseGeometry, crs: pyproj.CRS) -> BaseGeometry:
             remedy=f"use {suggest_crs(area)}",
         )
     return projected
-
-
-def segment_length(crs: pyproj.CRS) -> float:
-    """Longest edge left straight on the way from ``crs`` to longitude and latitude, in units of ``crs``."""
-    return BEND_DEG if crs.is_geographic else BEND_M / crs.axis_info[0].unit_conversion_factor
 
 
 def project(shapes: Any, source: Any, target: Any) -> Any:

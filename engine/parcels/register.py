@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -21,22 +20,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from engine.errors import InputError, TileError
-from engine.objects import Objects, absolute, file_digest
+from engine.errors import TileError
+from engine.objects import Objects
+from engine.parcels.deal import Dealt, deal
 from engine.parcels.options import PARCELS_VERSION, ParcelOptions
-from engine.parcels.shapes import Owners, faults, reached
-from engine.parcels.source import Batch, Box, opened
-from engine.types import Grid, Tile, Window, digest, dump_json
+from engine.parcels.shapes import reached
+from engine.types import Grid, Tile, digest, dump_json
+from engine.vectors import file_identity
 
 _PILES = 64
 _PARALLEL = 16
-_EXAMPLES = 5
 _ABOUT, _INDEX = "register.json", "index.parquet"
 
 
@@ -54,7 +51,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Register:
-    """A register as it was dealt out. ``about``: rows read, kept, and left out by reason, with some of their names."""
+    """A register as it was dealt out. ``about``: rows of the file: those kept, outside the area and left out by
+    reason; of those kept, cut by the area and changed (repaired) by reason; with some of their names."""
 
     parts: Mapping[str, Part]
     about: Mapping[str, Any]
@@ -64,7 +62,8 @@ def register_identity(options: ParcelOptions, grid: Grid, area: shapely.Geometry
     """What changes when the register, its names, or the tiles it is dealt out to do."""
     whole = [grid.crs, grid.resolution, grid.left, grid.top, grid.height, grid.width, grid.tile_px]
     outline = shapely.to_wkb(shapely.normalize(area), hex=True)
-    return digest([PARCELS_VERSION, file_digest(absolute(options.uri)), options.id, whole, outline])
+    read = [options.id, options.layer, options.encoding]
+    return digest([PARCELS_VERSION, file_identity(options.uri), *read, whole, outline])
 
 
 def take_in(
@@ -77,12 +76,20 @@ def take_in(
     """
     with tempfile.TemporaryDirectory() as folder:
         piles = _Piles(Path(folder), len(tiles))
-        about = _deal(options, grid, area, tiles, piles)
+        about = deal(options, grid, area, tiles, piles.add)
         index = [row for path in piles.closed() for row in _put_parts(path, grid, tiles, store)]
     table = pa.Table.from_pylist(index, _INDEX_SCHEMA)
     store.put(_INDEX, _parquet_bytes(table))
     store.put(_ABOUT, dump_json(about))  # last: where it is, all is
     return Register(_parts(table), about)
+
+
+def look_at_register(
+    options: ParcelOptions, grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile]
+) -> Mapping[str, Any]:
+    """What ``take_in`` would tell of the register, which it reads in the same way and keeps nothing of; InputError for
+    whatever that would refuse."""
+    return deal(options, grid, area, tiles)
 
 
 def held(store: Objects) -> Register | None:
@@ -93,8 +100,8 @@ def held(store: Objects) -> Register | None:
     return Register(_parts(pq.read_table(io.BytesIO(store.get(_INDEX)))), json.loads(about))
 
 
-def read_part(store: Objects, tile: Tile, sha256: str) -> tuple[pa.Array, NDArray[Any]]:
-    """The tile's parcels: ids (n,) int64 or string in their order, and shapes (n,) in the grid's CRS."""
+def read_part(store: Objects, tile: Tile, sha256: str) -> Dealt:
+    """The tile's parcels, in the order of their ids; TileError where they are not those that were dealt out."""
     key = f"{tile.id}.parquet"
     data = store.find(key)
     if data is None or hashlib.sha256(data).hexdigest() != sha256:
@@ -104,7 +111,8 @@ def read_part(store: Objects, tile: Tile, sha256: str) -> tuple[pa.Array, NDArra
             remedy="submit the job again: the register is then dealt out anew",
         )
     table = pq.read_table(io.BytesIO(data))
-    return table["id"].combine_chunks(), shapely.from_wkb(table["geometry"].to_numpy())
+    shapes = shapely.from_wkb(table["geometry"].to_numpy())
+    return Dealt(table["id"].combine_chunks(), shapes, table["inside"].to_numpy())
 
 
 class _Piles:
@@ -115,9 +123,10 @@ class _Piles:
         self._writers: dict[int, pq.ParquetWriter] = {}
         self._open = ExitStack()
 
-    def add(self, owner: NDArray[np.int64], ids: pa.Array, shapes: NDArray[Any]) -> None:
+    def add(self, owner: NDArray[np.int64], parcels: Dealt) -> None:
         """owner: (n,) index of each parcel's tile."""
-        table = pa.table({"tile": pa.array(owner), "id": ids, "geometry": pa.array(shapely.to_wkb(shapes))})
+        wkb, inside = pa.array(shapely.to_wkb(parcels.shapes)), pa.array(parcels.inside)
+        table = pa.table({"tile": pa.array(owner), "id": parcels.ids, "geometry": wkb, "inside": inside})
         pile = owner * _PILES // self._tiles
         for number in np.unique(pile).tolist():
             if number not in self._writers:
@@ -129,69 +138,6 @@ class _Piles:
         """The files, complete."""
         self._open.close()
         return sorted(self._folder.iterdir())
-
-
-def _deal(
-    options: ParcelOptions, grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile], piles: _Piles
-) -> dict[str, Any]:
-    """Every usable parcel of the area onto its tile's pile; returns what is to be told of the register."""
-    box = grid.bounds(Window(0, grid.height, 0, grid.width))
-    owners = Owners(grid, area, tiles)
-    read, names, reasons = 0, [], Counter[str]()
-    examples: dict[str, list[str]] = {}
-    with opened(options.uri, options.id, box, grid.crs) as (crs, batches):
-        across = pyproj.Transformer.from_crs(crs, grid.crs, always_xy=True)
-        for batch in batches:
-            read += len(batch.ids)
-            shapes, wrong, usable = _judged(batch, across, box, grid.resolution)
-            for row in np.flatnonzero(wrong != ""):
-                reason = str(wrong[row])
-                reasons[reason] += 1
-                name = batch.ids[int(row)]
-                if name.is_valid and len(examples.setdefault(reason, [])) < _EXAMPLES:
-                    examples[reason].append(str(name))
-            owner = owners.of(shapes[usable])
-            kept = usable[owner >= 0]
-            if len(kept):
-                ids = batch.ids.take(pa.array(kept))
-                piles.add(owner[owner >= 0], ids, shapes[kept])
-                names.append(ids)
-    if not names:
-        raise InputError(
-            f"none of {read} parcels near the area has its representative point in it"
-            + (f" ({sum(reasons.values())} cannot be used: {dict(reasons)})" if reasons else ""),
-            expected="parcels in the area",
-            place=options.uri,
-            remedy="check the parcels' CRS and extent, and the area",
-        )
-    _refuse_twins(pa.chunked_array(names), options)
-    left_out = {why: {"parcels": n, "such_as": examples.get(why, [])} for why, n in sorted(reasons.items())}
-    return {"kept": sum(map(len, names)), "left_out": left_out}
-
-
-def _judged(
-    batch: Batch, across: pyproj.Transformer, box: Box, resolution: float
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-    """Shapes in the grid's CRS, why a row cannot be used (empty text where it can, or lies elsewhere), usable rows."""
-    shapes = batch.shapes.copy()
-    gone = shapely.is_missing(shapes) | shapely.is_empty(shapes)
-    shapes[~gone] = shapely.transform(shapes[~gone], across.transform, interleaved=False)
-    wrong, here = faults(shapes, box, resolution)
-    wrong[here[batch.ids.is_null().to_numpy(zero_copy_only=False)[here]]] = "no id"
-    return shapes, wrong, here[wrong[here] == ""]
-
-
-def _refuse_twins(names: pa.ChunkedArray, options: ParcelOptions) -> None:
-    counts = pc.value_counts(names)
-    twice = pc.filter(counts, pc.greater(pc.struct_field(counts, "counts"), 1))
-    if len(twice):
-        first = twice[0].as_py()
-        raise InputError(
-            f"{len(twice)} names stand there more than once, such as {first['values']!r}, {first['counts']} times",
-            expected="a name of its own for every parcel of the area",
-            place=f"{options.uri}, column {options.id}",
-            remedy="name another column under parcels.id, or leave it out to number the rows",
-        )
 
 
 def _put_parts(path: Path, grid: Grid, tiles: Sequence[Tile], store: Objects) -> Iterator[dict[str, Any]]:

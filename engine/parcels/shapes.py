@@ -10,30 +10,30 @@ import shapely
 from numpy.typing import NDArray
 
 from engine.parcels.pixels import points_within
-from engine.parcels.source import Box
 from engine.types import Grid, Tile
 
 _MOST_PX = 1_000_000
 """Larger parcels are left out: one parcel's series are in memory together."""
-_POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+TOO_LARGE = f"larger than {_MOST_PX} pixels"
+_CUT = 1e-3
+"""Parcels are called cut where the area leaves out more of them than this share: edges that two files share differ by
+their projection."""
 
 
-def faults(shapes: NDArray[Any], box: Box, resolution: float) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Why a shape cannot be a parcel, (n,) text, empty where it can or lies off ``box``; and which lie near the box.
+def too_large(shapes: NDArray[Any], resolution: float) -> NDArray[np.bool_]:
+    """(n,) True for polygons (n,), in a CRS in metres, that are too large to be parcels."""
+    return np.asarray(shapely.area(shapes) > _MOST_PX * resolution**2)
 
-    shapes: (n,) geometries in the grid's CRS, None where there is none. box: in the same CRS.
-    """
-    wrong = np.full(len(shapes), "", object)
-    left, bottom, right, top = shapely.bounds(shapes).T
-    placed = np.isfinite([left, bottom, right, top]).all(axis=0)
-    wrong[~placed] = "coordinates that are not those of its CRS"
-    wrong[shapely.is_missing(shapes) | shapely.is_empty(shapes)] = "no geometry"
-    here = np.flatnonzero(placed & (left <= box[2]) & (right >= box[0]) & (bottom <= box[3]) & (top >= box[1]))
-    broken = here[~shapely.is_valid(shapes[here])]
-    wrong[broken] = [reason.split("[")[0].strip() for reason in shapely.is_valid_reason(shapes[broken])]
-    wrong[here[shapely.area(shapes[here]) > _MOST_PX * resolution**2]] = f"larger than {_MOST_PX} pixels"
-    wrong[here[~np.isin(shapely.get_type_id(shapes[here]), _POLYGONS)]] = "no polygon"
-    return wrong, here
+
+def share_inside(shapes: NDArray[Any], area: shapely.Geometry) -> NDArray[np.float64]:
+    """(n,) how much of each polygon's area lies in ``area``: 1 but for those that it cuts."""
+    share = np.ones(len(shapes))
+    shapely.prepare(area)
+    crossing = np.flatnonzero(~shapely.covers(area, shapes))
+    whole = shapely.area(shapes[crossing])
+    inside = shapely.area(shapely.intersection(shapes[crossing], area))
+    share[crossing] = np.minimum(inside / whole, 1.0)
+    return np.where(share > 1 - _CUT, 1.0, share)
 
 
 class Owners:

@@ -17,7 +17,9 @@ import shapely
 from numpy.typing import NDArray
 
 from engine.models.card import ClassEntry
+from engine.parcels.deal import Dealt
 from engine.parcels.pixels import SOURCES
+from engine.published import check_table
 
 FILE_NAME = "parcels.parquet"
 _TOLD = 3
@@ -39,16 +41,23 @@ class Verdicts:
     observed: NDArray[np.int16]
 
 
+def parcel_areas(shapes: NDArray[Any], crs: str) -> NDArray[np.float64]:
+    """(n,) area in m2 of polygons (n,) in ``crs``: true where that is equal-area, in a UTM zone to some tenths of a
+    percent."""
+    return np.asarray(shapely.area(shapes), np.float64)
+
+
 def parcel_file(
-    ids: pa.Array, shapes: NDArray[Any], verdicts: Verdicts, classes: Sequence[ClassEntry], *, crs: str, tile: str,
+    parcels: Dealt, verdicts: Verdicts, classes: Sequence[ClassEntry], *, crs: str, tile: str,
     review_below: float,
 ) -> bytes:  # fmt: skip
     """The tile's parcels as GeoParquet bytes, equal for equal parcels; one row each, also where nothing was seen.
 
     Columns: id; crop (name), code and confidence (0 to 1), null where nothing was seen; the next two crops with their
-    probabilities; n_valid (steps observed); pixels and pixels_from; area_m2 (in ``crs``: true where that is equal-area,
-    in a UTM zone to some tenths of a percent); review; tile; geometry and its bbox.
+    probabilities; n_valid (steps observed); pixels and pixels_from; area_m2 of the whole parcel, area_judged_m2 of the
+    part in the area asked for, and cut, whether that is less; review; tile; geometry and its bbox.
     """
+    ids, shapes, area_m2 = parcels.ids, parcels.shapes, parcel_areas(parcels.shapes, crs)
     seen = verdicts.pixels > 0
     winner, confidence = _ranked(verdicts.p, seen, 0)
     columns: dict[str, Any] = {
@@ -65,7 +74,9 @@ def parcel_file(
         "n_valid": pa.array(verdicts.observed, pa.int16()),
         "pixels": pa.array(verdicts.pixels, pa.int32()),
         "pixels_from": pa.array([SOURCES[i] for i in verdicts.source], pa.string()),
-        "area_m2": pa.array(shapely.area(shapes)),
+        "area_m2": pa.array(area_m2),
+        "area_judged_m2": pa.array(area_m2 * parcels.inside),
+        "cut": pa.array(parcels.inside < 1),
         "review": pa.array(~seen | (_top(verdicts.p) < np.float32(review_below))),
         "tile": pa.array([tile] * len(ids), pa.string()),
         "geometry": pa.array(shapely.to_wkb(shapes), pa.binary()),
@@ -74,17 +85,18 @@ def parcel_file(
     table = pa.table(columns).replace_schema_metadata({"geo": json.dumps(_geo(shapes, crs), sort_keys=True)})
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return check_table(sink.getvalue(), table, "parquet", place=f"tile {tile}, {FILE_NAME}", crs=crs)
 
 
 def tally(data: bytes) -> dict[str, Any]:
-    """What the tile's record keeps: per crop code [parcels, m2, for review], and how many by their pixels' source."""
-    read = pq.read_table(io.BytesIO(data), columns=["code", "area_m2", "review", "pixels_from"])
+    """What the tile's record keeps: per crop code [parcels, m2 judged, for review], and how many by their pixels'
+    source."""
+    read = pq.read_table(io.BytesIO(data), columns=["code", "area_judged_m2", "review", "pixels_from"])
     table = read.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     by_code = {}
     for code, rows in table.groupby("code", dropna=False):
         name = "none" if pd.isna(code) else str(code)
-        by_code[name] = [len(rows), round(rows["area_m2"].sum(), 2), int(rows["review"].sum())]
+        by_code[name] = [len(rows), round(rows["area_judged_m2"].sum(), 2), int(rows["review"].sum())]
     return {"by_code": by_code, "from": {name: int((table["pixels_from"] == name).sum()) for name in SOURCES}}
 
 

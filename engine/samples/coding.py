@@ -9,15 +9,16 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 
 from engine.colours import colours_of
 from engine.errors import InputError
-from engine.objects import absolute, file_digest
+from engine.objects import absolute
 from engine.samples.codes import column_codes, is_number, is_whole, number_of
 from engine.samples.legend import Legend, legend_of_names, listed, read_legend, tidy
 from engine.samples.options import LabelOptions, is_raster
-from engine.samples.polygons import read_polygons
+from engine.vectors import VectorFile, file_identity, opened
 
 _MOST_TOLD = 10
 _BEYOND = 1_000_000
@@ -87,7 +88,7 @@ def coding_of(options: LabelOptions, known: Legend | None = None) -> Coding:
     known: the classes of a model that is there, where labels are to judge it: names mean its codes.
     """
     legend = read_legend(absolute(options.legend)) if options.legend else None
-    found = [_texts(absolute(uri), column, file_digest(absolute(uri))) for uri, column in _columns(options)]
+    found = [_texts(file, column, file_identity(file.uri)) for file, column in _columns(options)]
     texts = sorted(frozenset[str]().union(*found) - _ignored(options))
     notes = legend.notes if legend else ()
     if known is not None:
@@ -122,18 +123,23 @@ def _by_name(texts: Sequence[str], legend: Legend | None) -> Coding:
     return Coding(legend, codes | outside, {number: text for text, number in outside.items()}, tuple(notes))
 
 
-def _columns(options: LabelOptions) -> list[tuple[str, str]]:
-    """(uri, column) of the polygons of every season."""
-    own = [(options.uri, options.column)] if options.uri else []
-    files = [*own, *((season.uri, season.column or options.column) for season in options.seasons)]
-    return [(uri, column) for uri, column in files if not is_raster(uri)]
+def _columns(options: LabelOptions) -> list[tuple[VectorFile, str]]:
+    """File and column of the polygons of every season."""
+    seasons = [*([options] if options.uri else []), *(options.of(season) for season in options.seasons)]
+    return [(one.file, one.column) for one in seasons if one.uri and not is_raster(one.uri)]
 
 
 @lru_cache(maxsize=64)
-def _texts(uri: str, column: str, _digest: str) -> frozenset[str]:
-    """The texts of a column; none of a column of numbers."""
-    values = read_polygons(uri, column, "labels.column", "codes or names of crops")[0][column]
-    return frozenset(tidy(text) for text in values.astype(str)) if is_text(values) else frozenset()
+def _texts(file: VectorFile, column: str, _digest: str) -> frozenset[str]:
+    """The texts of a column, of rows with a geometry; none of a column of numbers."""
+    texts: set[str] = set()
+    with opened(file, [column]) as found:
+        for batch in found.batches:
+            there = pd.Series(batch.columns[column].to_pandas().to_numpy())[~shapely.is_missing(batch.geometry.shapes)]
+            values = there[there.notna()]
+            if is_text(values):
+                texts.update(tidy(text) for text in values.unique())
+    return frozenset(texts)
 
 
 def _known_code(text: str, legend: Legend) -> int | None:

@@ -16,14 +16,13 @@ from rasterio.features import rasterize
 
 from engine.errors import InputError
 from engine.ground import read_raster
-from engine.objects import file_digest
 from engine.samples.codes import raster_codes
 from engine.samples.coding import Coding, coding_of, is_text
 from engine.samples.fields import Fields
 from engine.samples.options import LabelOptions, is_raster
 from engine.samples.pieces import Pieces
-from engine.samples.polygons import read_polygons
 from engine.types import Grid, Window
+from engine.vectors import file_identity, read_polygons
 
 MOST_PER_TILE = 20_000
 
@@ -48,6 +47,8 @@ class Labels:
         self._parcels: gpd.GeoDataFrame | None = None
         self.left_out: Counter[str] = Counter()
         """Reason -> how many rows of a file of polygons label no pixel."""
+        self.changed: Counter[str] = Counter()
+        """Reason -> how many polygons were repaired, and label pixels."""
         self.coding = coding or coding_of(options)
         self._pieces: Pieces | None = None
         if is_raster(self.uri):
@@ -55,15 +56,12 @@ class Labels:
             self._pieces = None if several else Pieces(grid, self._codes, self._place)
             self.fields = self._pieces.fields if self._pieces else Fields.of_several_seasons()
         else:
-            frame, left_out = labelled_polygons(options, grid, block_m, self.coding)
-            whole = frame.is_valid
-            self._parcels = frame[whole]
-            self.left_out = left_out + Counter({"their edges cross": int((~whole).sum())})
-            self.fields = fields_of(frame.geometry)
+            self._parcels, self.left_out, self.changed = labelled_polygons(options, grid, block_m, self.coding)
+            self.fields = fields_of(self._parcels.geometry)
 
     def identity(self) -> list[Any]:
         """What changes when the labels do."""
-        return [self.options.model_dump(mode="json"), self.block_m, file_digest(self.uri)]
+        return [self.options.model_dump(mode="json"), self.block_m, file_identity(self.uri)]
 
     def read(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Codes (y, x) int64, 0 = not labelled, and the block (y, x) int64 of each pixel.
@@ -143,28 +141,30 @@ def draw(
 
 def labelled_polygons(
     options: LabelOptions, grid: Grid, block_m: float, coding: Coding | None = None
-) -> tuple[gpd.GeoDataFrame, Counter[str]]:
-    """Labelled polygons in the grid's CRS with their code (int64) and the block of their representative point; and
-    reason -> how many rows hold no polygon.
+) -> tuple[gpd.GeoDataFrame, Counter[str], Counter[str]]:
+    """Labelled polygons near the grid, in its CRS, with their code (int64) and the block of their representative point,
+    indexed by their rows' numbers; and reason -> how many rows were left out, or were repaired.
 
     coding: of the labels of all seasons; None: there are no others. InputError: cannot be read, no such column, no
     CRS, neither codes nor names, or different codes for one place.
     """
-    assert options.uri is not None, "a season without labels is not read"
-    uri, coding = options.uri, coding or coding_of(options)
-    frame, left_out = read_polygons(uri, options.column, "labels.column", "codes or names of crops")
-    values = frame[options.column]
+    file, column, coding = options.file, options.column, coding or coding_of(options)
+    uri, box = file.uri, grid.bounds(Window(0, grid.height, 0, grid.width))
+    found = read_polygons(file, [column], grid.crs, box, needed=[column])
+    left_out = found.left_out
+    frame = gpd.GeoDataFrame(geometry=found.shapes, crs=grid.crs, index=found.row)
+    values = pd.Series(found.columns[column].to_pandas().to_numpy(), index=found.row)
     if nameless := int((values.astype(str).str.strip() == "").sum()):
         left_out = left_out + Counter({f"no {options.column}": nameless})
     if not is_text(values):
         ignored = values.isin([one for one in options.ignore if isinstance(one, int)])
         frame, values = frame[~ignored], values[~ignored]
     codes = pd.Series(coding.codes(values, options.column, uri), index=frame.index)
-    frame, codes = frame[codes != 0].to_crs(grid.crs), codes[codes != 0]
+    frame, codes = frame[codes != 0], codes[codes != 0]
     _refuse_overlaps(frame, codes, grid, uri)
     points = frame.geometry.representative_point()
     block = _block(points.x.to_numpy(), points.y.to_numpy(), block_m)
-    return gpd.GeoDataFrame({"code": codes, "block": block}, geometry=frame.geometry), left_out
+    return gpd.GeoDataFrame({"code": codes, "block": block}, geometry=frame.geometry), left_out, found.changed
 
 
 def _refuse_overlaps(frame: gpd.GeoDataFrame, codes: pd.Series, grid: Grid, uri: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from engine.types import Options
+from engine.vectors import VectorFile
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
 
@@ -32,6 +33,10 @@ class OtherSeason(Options):
     """For polygons: the column of codes or of names; None: ``labels.column``."""
     band: int | str | None = None
     """For a raster of several bands: as ``labels.band``, which it does not inherit."""
+    layer: str | None = None
+    """For polygons: the layer of the file, where it holds several."""
+    encoding: str | None = None
+    """For polygons: the encoding of their text, where the file says none or a wrong one."""
     part: Held = "any"
     """``validation``: epochs are chosen and confidence is calibrated on it; ``test``: it is the test."""
 
@@ -43,10 +48,19 @@ class RegionOptions(Options):
     """Polygons, any CRS; where two overlap, the later row counts."""
     column: str = "name"
     """The column of their names."""
+    layer: str | None = None
+    """The layer of the file, where it holds several."""
+    encoding: str | None = None
+    """Encoding of its text, where the file says none or a wrong one."""
     validation: tuple[str, ...] = ()
     """Names of the regions that validate; none: blocks do."""
     test: tuple[str, ...] = ()
     """Names of the regions that test; none: blocks do."""
+
+    @property
+    def file(self) -> VectorFile:
+        """The file, as it is to be read."""
+        return VectorFile(self.uri, "labels.regions", self.layer, self.encoding)
 
     @model_validator(mode="after")
     def _each_is_held_once(self) -> RegionOptions:
@@ -71,6 +85,10 @@ class LabelOptions(Options):
     """For polygons: the column of codes or of names."""
     band: int | str | None = None
     """For a raster of several bands: which holds the codes, by its number from 1 or its name in the file."""
+    layer: str | None = None
+    """For polygons: the layer of the file, where it holds several."""
+    encoding: str | None = None
+    """For polygons: the encoding of their text, where the file says none or a wrong one."""
     ignore: tuple[int | str, ...] = (0,)
     """Codes or names that mean: not labelled."""
     seasons: tuple[OtherSeason, ...] = ()
@@ -126,4 +144,10 @@ class LabelOptions(Options):
     def of(self, season: OtherSeason) -> LabelOptions:
         """How the labels of another season are read."""
         own = {"uri": season.uri, "column": season.column or self.column, "band": season.band, "part": season.part}
-        return self.model_copy(update=own)
+        return self.model_copy(update={**own, "layer": season.layer, "encoding": season.encoding})
+
+    @property
+    def file(self) -> VectorFile:
+        """The file of polygons, as it is to be read."""
+        assert self.uri is not None, "a season without labels is not read"
+        return VectorFile(self.uri, "labels", self.layer, self.encoding)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import rasterio
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from engine.errors import InputError
 from engine.samples.options import HELD, RegionOptions
-from engine.samples.polygons import read_polygons
 from engine.types import Grid, Window
+from engine.vectors import read_polygons, told_of
 
 
 class Regions:
@@ -18,9 +20,10 @@ class Regions:
 
     def __init__(self, options: RegionOptions, grid: Grid) -> None:
         part = {**dict.fromkeys(options.validation, "validation"), **dict.fromkeys(options.test, "test")}
-        frame, _ = read_polygons(options.uri, options.column, "labels.regions.column", "names")
-        frame = frame.reset_index(drop=True)
-        names = frame[options.column].astype(str)
+        found = read_polygons(options.file, [options.column], grid.crs, needed=[options.column])
+        names = pd.Series(found.columns[options.column].to_pylist(), dtype=object).astype(str)
+        self.told = told_of("labels.regions", found.left_out, found.changed)
+        """Sentences on rows that were repaired or left out."""
         unknown = sorted(set(part) - set(names))
         if unknown:
             raise InputError(
@@ -29,7 +32,7 @@ class Regions:
                 place=options.uri,
                 remedy="mend the name, or name another column under labels.regions.column",
             )
-        self.grid, self._shapes = grid, frame.geometry.to_crs(grid.crs)
+        self.grid, self._shapes = grid, gpd.GeoSeries(found.shapes, crs=grid.crs)
         # Index 0 is no held-out region. A region that is not held covers one below it, as any later row does.
         self.names = np.array(["", *part])
         self.held = np.array([0, *(HELD.index(which) for which in part.values())], np.int8)

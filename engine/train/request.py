@@ -19,6 +19,7 @@ from engine.store import CubeLayout
 from engine.training import TrainOptions
 from engine.training.fit import TRAINING_VERSION
 from engine.types import digest
+from engine.vectors import file_identity
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ class TrainRequest:
         """Digest of cubes, labels, recipe and options, and of the model to go on from."""
         read = (*self.labelled, *([self.own] if self.options.adversarial else []))
         cubes = [{tile: record.body.get("checksums") for tile, record in one.records.items()} for one in read]
-        named = [self.labels.legend, self.labels.regions and self.labels.regions.uri]
-        files = [uri and file_digest(absolute(uri)) for uri in [*(s.labels.uri for s in self.labelled), *named]]
+        polygons = [*(s.labels.uri for s in self.labelled), self.labels.regions and self.labels.regions.uri]
+        legend = self.labels.legend and file_digest(absolute(self.labels.legend))
+        files = [*(uri and file_identity(uri) for uri in polygons), legend]
         start = self.options.start_from
         masked = self.options.virtual or self.options.adversarial or self.labels.per == "parcel"
         mask = [mask_identity(self.mask)] if masked else []

@@ -19,6 +19,7 @@ from engine.models import ClassEntry
 from engine.objects import Objects
 from engine.parcels import (
     NONE,
+    Dealt,
     ParcelOptions,
     Verdicts,
     bulk,
@@ -62,7 +63,7 @@ def dealt(options: ParcelOptions, store: Objects, area: shapely.Geometry = WHOLE
     register = take_in(options, GRID, area, TILES, store)
     assert held(store) == register
     tiles = {tile.id: tile for tile in TILES}
-    return {name: read_part(store, tiles[name], part.sha256)[0].to_pylist() for name, part in register.parts.items()}
+    return {name: read_part(store, tiles[name], part.sha256).ids.to_pylist() for name, part in register.parts.items()}
 
 
 FIELDS = {
@@ -84,7 +85,10 @@ def test_a_register_of_any_format_and_crs_is_dealt_out_by_representative_points(
     store = Objects(str(tmp_path / "dealt"))
     assert dealt(options, store) == {"r0000c0000": ["a", "b"], "r0001c0001": ["long"]}
     register = held(store)
-    assert register and register.about == {"kept": 3, "left_out": {}}
+    assert register and register.about == {
+        "rows": 4, "kept": 3, "outside": 1, "left_out": {}, "changed": {},
+        "cut": {"parcels": 1, "such_as": ["long"]},
+    }  # fmt: skip
     assert register.parts["r0001c0001"].reaches == ("r0001c0000", "r0001c0002")
     assert register.parts["r0000c0000"].reaches == () and register.parts["r0000c0000"].pixels in range(36, 40)
 
@@ -118,15 +122,18 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None
         "huge": shapely.box(LEFT, TOP - 20_000, LEFT + 20_000, TOP),
     }
     store = Objects(str(tmp_path / "dealt"))
-    assert dealt(write(tmp_path / "p.parquet", shapes), store) == {"r0000c0000": ["good"]}
+    assert dealt(write(tmp_path / "p.parquet", shapes), store) == {"r0000c0000": ["bow", "good"]}
     register = held(store)
-    assert register and {why: row["such_as"] for why, row in register.about["left_out"].items()} == {
-        "Self-intersection": ["bow"],
+    assert register and register.about["changed"] == {"repaired: Self-intersection": {"parcels": 1, "such_as": ["bow"]}}
+    assert {why: row["such_as"] for why, row in register.about["left_out"].items()} == {
+        "an empty geometry": ["empty"],
         "larger than 1000000 pixels": ["huge"],
-        "no geometry": ["none", "empty"],
+        "no geometry": ["none"],
         "no id": [],
         "no polygon": ["line"],
     }
+    about = register.about
+    assert about["rows"] == 7 == about["kept"] + about["outside"] + len(about["left_out"])
 
 
 def test_a_parcel_whose_point_lies_on_a_tile_that_is_not_planned_goes_to_its_neighbour(tmp_path: Path) -> None:
@@ -139,7 +146,8 @@ def test_a_parcel_whose_point_lies_on_a_tile_that_is_not_planned_goes_to_its_nei
 
 
 def test_many_batches_lose_and_double_no_parcel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.parcels.source._BATCH", 50)
+    monkeypatch.setattr("engine.vectors.ogr.BATCH", 50)
+    monkeypatch.setattr("engine.vectors.parquet.BATCH", 50)
     rng = np.random.default_rng(4)
     corners = rng.uniform(0, 470, (700, 2))
     shapes = {f"p{i:04d}": polygon(x, y, x + 8, y + 8) for i, (x, y) in enumerate(corners)}
@@ -155,8 +163,8 @@ def test_many_batches_lose_and_double_no_parcel(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("shapes", "options", "crs", "words"),
     [
-        ({"a": polygon(10, 10, 60, 60)}, {"id": "nam"}, CRS, "has no column 'nam'; it has name"),
-        ({"a": polygon(10, 10, 60, 60)}, {}, None, "say no CRS"),
+        ({"a": polygon(10, 10, 60, 60)}, {"id": "nam"}, CRS, r"has no column 'nam'; it has (fid, )?name"),
+        ({"a": polygon(10, 10, 60, 60)}, {}, None, "says no CRS"),
         ({"a": polygon(-90, 10, -10, 60)}, {}, CRS, "none of"),
     ],
 )
@@ -306,9 +314,8 @@ def made_table(review_below: float = 0.65) -> bytes:
     p = np.array([[0.1, 0.65, 0.2, 0.05], [0.3, 0.1, 0.3, 0.3], [np.nan] * 4], np.float32)
     verdicts = Verdicts(p, np.array([9, 1, 0], np.int32), np.array([0, 2, 3], np.uint8), np.array([7, 3, 0], np.int16))
     shapes = np.array([polygon(10, 10, 60, 60), polygon(70, 70, 75, 75), polygon(100, 100, 140, 120)])
-    return parcel_file(
-        pa.array(["a", "b", "c"]), shapes, verdicts, CLASSES, crs=CRS, tile="r0000c0000", review_below=review_below
-    )
+    dealt = Dealt(pa.array(["a", "b", "c"]), shapes, np.array([0.6, 1.0, 1.0]))
+    return parcel_file(dealt, verdicts, CLASSES, crs=CRS, tile="r0000c0000", review_below=review_below)
 
 
 def test_a_table_is_geoparquet_with_crops_in_order_and_what_is_to_be_looked_at() -> None:
@@ -320,7 +327,14 @@ def test_a_table_is_geoparquet_with_crops_in_order_and_what_is_to_be_looked_at()
     assert (a["crop"], a["code"], a["crop_2"], a["crop_3"]) == ("crop 2", 20, "crop 3", "crop 1")
     assert (b["crop"], b["crop_2"], b["crop_3"]) == ("crop 1", "crop 3", "crop 4"), "the first of equals"
     assert a["confidence"] == np.float32(0.65) and not a["review"] and b["review"]
-    assert a["area_m2"] == 2500 and a["pixels_from"] == "interior" and a["n_valid"] == 7
+    assert (
+        a["area_m2"] == 2500
+        and a["area_judged_m2"] == 1500
+        and a["cut"]
+        and not b["cut"]
+        and a["pixels_from"] == "interior"
+        and a["n_valid"] == 7
+    )
     whole = gpd.read_parquet(io.BytesIO(data)).set_index("id")
     lost = whole.loc["c"]
     assert lost["review"] and lost["pixels_from"] == "none" and np.isnan(lost["confidence"])
@@ -330,7 +344,7 @@ def test_a_table_is_geoparquet_with_crops_in_order_and_what_is_to_be_looked_at()
 
 def test_a_record_keeps_parcels_area_and_review_by_code() -> None:
     assert tally(made_table()) == {
-        "by_code": {"10": [1, 25.0, 1], "20": [1, 2500.0, 0], "none": [1, 800.0, 1]},
+        "by_code": {"10": [1, 25.0, 1], "20": [1, 1500.0, 0], "none": [1, 800.0, 1]},
         "from": {"interior": 1, "parcel": 0, "point": 1, "none": 1},
     }
 
@@ -360,7 +374,8 @@ def test_real_registers_are_read_every_parcel_accounted_for(repo_root: Path, tmp
         ParcelOptions(uri=str(path), id=column), grid, projected, tiles_of(grid, projected), Objects(str(tmp_path))
     )
     about = register.about
-    assert about["kept"] + sum(row["parcels"] for row in about["left_out"].values()) == number == len(frame)
+    left_out = sum(row["parcels"] for row in about["left_out"].values())
+    assert about["kept"] + about["outside"] + left_out == about["rows"] == number == len(frame)
     assert about["kept"] >= 0.9 * number and sum(part.parcels for part in register.parts.values()) == about["kept"]
 
 

@@ -104,11 +104,11 @@ def test_a_parcel_without_geometry_or_code_is_passed_over(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (lambda p: None, r"cannot be read"),
+        (lambda p: None, r"no such file"),
         (lambda p: p.write_bytes(b"PAR1 not really"), r"cannot be read"),
         (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], [1], None), r"no CRS"),
         (lambda p: gpd.GeoDataFrame({"kind": [1]}, geometry=[polygon(0, 0, 9, 9)], crs=CRS).to_parquet(p),
-         r"columns \['kind'.*labels\.column"),
+         r"has no column 'crop_code'; it has kind"),
         (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], [1.5]), r"crop_code.*1.5 in row 0.*whole numbers"),
         (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], [-3]), r"crop_code.*-3 in row 0.*whole numbers"),
         (lambda p: write_parcels(p, [polygon(0, 0, 9, 9)], [True]), r"crop_code.*boolean values"),
@@ -127,15 +127,16 @@ def test_rows_that_are_no_polygons_label_nothing_and_are_counted(tmp_path: Path)
     held = labels(
         write_parcels(tmp_path / "p.parquet", [None, line, shapely.Polygon(), polygon(0, 0, 50, 50)], [3, 3, 3, 4])
     )
-    assert held.left_out == {"no geometry": 2, "no polygon": 1} and held.codes() == {4}
+    assert held.left_out == {"no geometry": 1, "an empty geometry": 1, "no polygon": 1} and held.codes() == {4}
 
 
-def test_a_broken_polygon_labels_nothing_and_is_counted(tmp_path: Path) -> None:
+def test_a_broken_polygon_is_repaired_and_counted(tmp_path: Path) -> None:
     bow_tie = shapely.Polygon([(LEFT, TOP), (LEFT + 80, TOP - 80), (LEFT + 80, TOP), (LEFT, TOP - 80)])
     uri = write_parcels(tmp_path / "p.parquet", [bow_tie, polygon(100, 0, 150, 50)], [3, 4])
     held = labels(uri)
     codes, _ = held.read(Window(0, 20, 0, 20))
-    assert set(np.unique(codes)) == {0, 4} and held.left_out == {"their edges cross": 1} and held.codes() == {4}
+    assert set(np.unique(codes)) == {0, 3, 4} and not held.left_out and held.codes() == {3, 4}
+    assert held.changed == {"repaired: Self-intersection": 1}
 
 
 def test_a_raster_of_floats_holds_whole_codes_and_nan_for_none(tmp_path: Path) -> None:
