@@ -16,6 +16,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from engine.earth import areas_m2
 from engine.models.card import ClassEntry
 from engine.parcels.deal import Dealt
 from engine.parcels.pixels import SOURCES
@@ -41,12 +42,6 @@ class Verdicts:
     observed: NDArray[np.int16]
 
 
-def parcel_areas(shapes: NDArray[Any], crs: str) -> NDArray[np.float64]:
-    """(n,) area in m2 of polygons (n,) in ``crs``: true where that is equal-area, in a UTM zone to some tenths of a
-    percent."""
-    return np.asarray(shapely.area(shapes), np.float64)
-
-
 def parcel_file(
     parcels: Dealt, verdicts: Verdicts, classes: Sequence[ClassEntry], *, crs: str, tile: str,
     review_below: float,
@@ -54,10 +49,10 @@ def parcel_file(
     """The tile's parcels as GeoParquet bytes, equal for equal parcels; one row each, also where nothing was seen.
 
     Columns: id; crop (name), code and confidence (0 to 1), null where nothing was seen; the next two crops with their
-    probabilities; n_valid (steps observed); pixels and pixels_from; area_m2 of the whole parcel, area_judged_m2 of the
-    part in the area asked for, and cut, whether that is less; review; tile; geometry and its bbox.
+    probabilities; n_valid (steps observed); pixels and pixels_from; area_m2 of the whole parcel on the ellipsoid,
+    area_judged_m2 of the part in the area asked for, and cut, whether that is less; review; tile; geometry and its bbox.
     """
-    ids, shapes, area_m2 = parcels.ids, parcels.shapes, parcel_areas(parcels.shapes, crs)
+    ids, shapes, area_m2 = parcels.ids, parcels.shapes, areas_m2(parcels.shapes, crs)
     seen = verdicts.pixels > 0
     winner, confidence = _ranked(verdicts.p, seen, 0)
     columns: dict[str, Any] = {

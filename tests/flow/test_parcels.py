@@ -16,6 +16,7 @@ import pytest
 import shapely
 import torch
 
+from engine.earth import areas_m2
 from engine.errors import InputError, TilthError
 from engine.models import write_model
 from engine.models.agrispec import AgriSpec
@@ -92,7 +93,9 @@ def test_every_parcel_of_the_area_has_one_row(country: Country, job: Job) -> Non
     usable = usable.set_geometry(usable.make_valid())
     inside = usable[usable.representative_point().within(area)]
     assert sorted(found.index) == sorted(inside.index) and {"long", "narrow", "crumb"} <= set(found.index)
-    np.testing.assert_allclose(found["area_m2"], inside.loc[found.index].area, rtol=1e-6)
+    np.testing.assert_allclose(
+        found["area_m2"], areas_m2(inside.loc[found.index].geometry.to_numpy(), country.crs), rtol=1e-6
+    )
     assert found.loc[["long", "narrow", "crumb"], "pixels_from"].tolist() == ["interior", "parcel", "point"]
     assert found.loc["crumb", "pixels"] == 1 and found.loc["long", "pixels"] == 2 * 84, (
         "two rows of pixels in four tiles"
