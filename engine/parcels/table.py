@@ -50,7 +50,7 @@ def parcel_file(
 
     Columns: id; crop (name), code and confidence (0 to 1), null where nothing was seen; the next two crops with their
     probabilities; n_valid (steps observed); pixels and pixels_from; area_m2 of the whole parcel on the ellipsoid,
-    area_judged_m2 of the part in the area asked for, and cut, whether that is less; review; tile; geometry and its bbox.
+    area_judged_m2 of the part in the area asked for; cut, whether that is less; review; tile; geometry and its bbox.
     """
     ids, shapes, area_m2 = parcels.ids, parcels.shapes, areas_m2(parcels.shapes, crs)
     seen = verdicts.pixels > 0
