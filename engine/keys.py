@@ -71,6 +71,18 @@ def unreached(record: Record | None, card: Card) -> list[str]:
     return [layer for layer in deciding(card.recipe) if layer in bare]
 
 
+def map_digest(published: Mapping[str, Record]) -> str:
+    """Names a published map: equal for the same tiles, made under the same keys, with the same bytes.
+
+    published: the records of its published tiles, by tile.
+    """
+    facts = {
+        tile: [record.key, record.body["files"], record.body.get("parcels", {}).get("file")]
+        for tile, record in published.items()
+    }
+    return digest(facts)
+
+
 def needed(checksums: Mapping[str, str], layers: Collection[str]) -> dict[str, str]:
     """The checksums of those zarr shards that these layers lie in."""
     return {key: value for key, value in checksums.items() if key.split("/")[0].removesuffix("_count") in layers}

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from engine.assess.design import SMALLEST, allocate, sample_size
 from engine.errors import InputError
-from engine.judge import judge, judge_against, judge_over_dates, judges, plain
+from engine.judge import judge, judge_against, judge_over_dates, judges, note_of_cover, on_the_map, plain
+from engine.keys import map_digest
 from engine.ledger import Ledger, Record
 from engine.map_values import map_values
 from engine.models import Card, load_model, model_digest, read_card
@@ -23,17 +24,16 @@ from engine.samples import LabelOptions, Legend, is_raster
 from engine.store import layout_of
 from engine.train import TrainRequest, domain_of
 from engine.training import TrainOptions
-from engine.types import dump_json
 from engine.work import LEDGER, cube_ledger
+from jobs.assessments import FOLDER, keep
 from jobs.checks import checked_card
 from jobs.control import resolve_run
-from jobs.page import page
+from jobs.older import is_of, published, report_of
 from jobs.pinned import pinned_plan
 from jobs.seasons import other_seasons
 from jobs.spec import Spec
 from jobs.whose import model_told
 
-FOLDER = "assessment"
 ASSUMED_USERS = 0.8
 """User's accuracy taken for a class that nobody has measured."""
 MOST_USERS = 0.95
@@ -50,14 +50,19 @@ class Finished:
     digest: str
     mapped: dict[str, Record]
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the first product of each published tile lies."""
+        name = f"{self.spec.output.products[0]}.tif"
+        return {tile: f"{self.spec.output.uri}/{record.body['folder']}/{name}" for tile, record in self.mapped.items()}
+
 
 def finished(run: str) -> Finished:
     """The run; InputError where it is not finished, or where its model was replaced since."""
     spec = resolve_run(run)
     output = Objects(spec.output.uri)
-    data = output.find("report.json")
-    report = json.loads(data) if data else {}
-    if report.get("run") != spec.digest():
+    report = report_of(output)
+    if report is None or report.get("run") != spec.digest():
         raise InputError("the run is not finished", place=spec.output.uri, remedy=f"tilth resume {spec.output.uri}")
     digest = model_digest(spec.model.uri)
     if report["model"]["digest"] != digest:
@@ -67,8 +72,15 @@ def finished(run: str) -> Finished:
             place=spec.model.uri,
             remedy=f"map with the model that is there: tilth resume {spec.output.uri}",
         )
-    plan, latest = pinned_plan(spec), Ledger(output.child(LEDGER)).load().latest
-    mapped = {t.id: latest[t.id] for t in plan.tiles if t.id in latest and latest[t.id].state == "written"}
+    plan = pinned_plan(spec)
+    mapped = published(plan.tiles, Ledger(output.child(LEDGER)).load().latest)
+    if not is_of(report, spec.digest(), mapped):
+        raise InputError(
+            f"report.json is of map {report['map'][:12]}",
+            expected=f"{map_digest(mapped)[:12]}, the tiles as they are now",
+            place=spec.output.uri,
+            remedy=f"finish the map that was begun since: tilth resume {spec.output.uri}",
+        )
     return Finished(spec, plan, checked_card(spec), digest, mapped)
 
 
@@ -82,7 +94,7 @@ def assess(
     out: str | None = None,
     dates: int = 8,
 ) -> tuple[dict[str, Any], str]:
-    """Judge a finished run, write ``assessment.json`` and ``assessment.html``. Returns the facts and the folder.
+    """Judge a finished run, and keep the numbers and the page beside earlier ones. Returns the facts and the folder.
 
     ``labels``, ``column``: other labels than the training's. ``sample``: points of ``tilth sample``, filled in.
     ``against``: uri of another model, to be told apart from this one.
@@ -92,6 +104,7 @@ def assess(
         "tilth": version("tilth"),
         "name": done.spec.name,
         "run": done.spec.digest(),
+        "map": map_digest(done.mapped),
         "season": [str(done.spec.season.start), str(done.spec.season.as_of or done.spec.season.end)],
         "steps": {"count": done.card.recipe.steps, "days": done.card.recipe.step_days},
         "model": model_told(done.spec, done.plan, done.card, done.mapped.values()),
@@ -106,8 +119,7 @@ def assess(
         )
     facts["areas"] = _areas(done, sample)
     folder = Objects(out or f"{done.spec.output.uri}/{FOLDER}")
-    folder.put("assessment.html", page(facts).encode())
-    folder.put("assessment.json", dump_json(facts))
+    keep(folder, facts)
     return facts, folder.uri
 
 
@@ -186,14 +198,22 @@ def _known(card: Card) -> Legend:
 
 
 def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int, against: str | None) -> dict[str, Any]:
-    by = judges(request, done.card, foreign=foreign)
+    by, cover = on_the_map(request, judges(request, done.card, foreign=foreign), done.places)
+    if not len(by.y):
+        raise InputError(
+            f"of {cover.labelled} labelled {request.labels.per}s in the area, not one to judge by has data in the map",
+            expected="labels where the map says something",
+            place=str(request.labels.uri),
+            remedy="check the mask and the season, or name other labels with --labels",
+        )
     steps = done.card.recipe.steps
     classifier = load_model(done.spec.model.uri, steps=steps)
     told = {
         "uri": request.labels.uri,
         "per": request.labels.per,
         "held_out_blocks_of_the_training": by.held_out,
-        "left_out": list(by.left_out),
+        "labelled": cover.labelled,
+        "without_data": cover.without_data,
     }
     compared = {}
     if against:
@@ -201,7 +221,9 @@ def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int,
         name = {"uri": against, "name": other.card.name, "family": other.card.family}
         compared = {"against": name | judge_against(classifier, other, by)}
     timing = judge_over_dates(classifier, request, by, dates)
-    return {"labels": told, **judge(classifier, by), **compared, "timing": timing}
+    found = judge(classifier, by)
+    found["notes"] += note_of_cover(cover.labelled, cover.without_data, request.labels.per)
+    return {"labels": told, **found, **compared, "timing": timing}
 
 
 def _areas(done: Finished, sample: str | None) -> dict[str, Any]:
@@ -275,7 +297,9 @@ def _expected_users(done: Finished) -> tuple[NDArray[np.float64], str]:
         *[row for row in rows if row["steps"] < steps][-1:], *[row for row in rows if row["steps"] > steps][:1]
     ]  # fmt: skip
     known: dict[int, list[float]] = {}
-    for row in (each for at in near for each in at["classes"] if each["users_accuracy"] is not None):
+    for row in (
+        each for at in near for each in at.get("everything", at)["classes"] if each["users_accuracy"] is not None
+    ):
         known.setdefault(row["code"], []).append(row["users_accuracy"])
     found = [min(known.get(entry.code, [ASSUMED_USERS])) for entry in done.card.classes]
     accuracy = model_told(done.spec, done.plan, done.card)["accuracy"]

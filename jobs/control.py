@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import threading
 import time
@@ -12,14 +11,17 @@ from types import FrameType
 from typing import Any
 
 from engine.errors import BudgetReached, Cancelled, InputError, TilthError
+from engine.keys import map_digest
 from engine.ledger import Ledger, Record
 from engine.ledger.lease import holder, refuse_if_held
 from engine.objects import Objects
 from engine.plan import Plan
 from engine.run import Progress
 from engine.work import LEDGER, cube_ledger
+from jobs.assessments import FOLDER, listed
 from jobs.cluster import connected, is_remote, joins_cluster
 from jobs.drive import Drive, states
+from jobs.older import is_of, older, published, report_of
 from jobs.pinned import (
     ask_to_cancel,
     is_cancelled,
@@ -139,7 +141,10 @@ def status(spec: Spec) -> dict[str, Any]:
     """Where a run stands: tiles by state and stage, progress, who drives it."""
     output = Objects(spec.output.uri)
     plan = pinned_plan(spec)
-    ledgers = {"cube": cube_ledger(spec.cube.uri), "map": output.child(LEDGER)}
+    books = {"cube": cube_ledger(spec.cube.uri), "map": output.child(LEDGER)}
+    ledgers = {stage: Ledger(objects).load() for stage, objects in books.items()}
+    mapped = published(plan.tiles, ledgers["map"].latest)
+    finished = is_of(report_of(output), spec.digest(), mapped)
     return {
         "name": spec.name,
         "run": spec.digest(),
@@ -147,17 +152,14 @@ def status(spec: Spec) -> dict[str, Any]:
         "driver": holder(output.child(LEDGER)),
         "cancel_asked": is_cancelled(output),
         "left_out": list(plan.left_out),
-        "damaged": damaged(Ledger(ledgers["cube"]).load(), plan),
-        "tiles": {stage: states(Ledger(objects).load(), plan, stage) for stage, objects in ledgers.items()},
+        "damaged": damaged(ledgers["cube"], plan),
+        "tiles": {stage: states(ledger, plan, stage) for stage, ledger in ledgers.items()},
         "progress": read_progress(output),
-        "finished": _is_reported(output, spec),
+        "finished": finished,
+        "map": map_digest(mapped) if finished else None,
+        "assessments": listed(output.child(FOLDER), map_digest(mapped) if finished else None),
+        "older": older(output),
     }
-
-
-def _is_reported(output: Objects, spec: Spec) -> bool:
-    """Whether the report there is this run's, not an earlier one's under the same output."""
-    data = output.find("report.json")
-    return data is not None and json.loads(data)["run"] == spec.digest()
 
 
 def tiles(spec: Spec, state: str | None) -> list[tuple[str, Record]]:

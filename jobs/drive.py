@@ -30,6 +30,7 @@ from jobs.checks import checked_card
 from jobs.epochs import Epochs
 from jobs.finish import finish, stated
 from jobs.notes import said_of_training
+from jobs.older import published, set_aside
 from jobs.parcels import dealt_out, dealt_uri, described, shares
 from jobs.pinned import is_of_another, micro_batch, pin
 from jobs.seasons import described_season, other_seasons
@@ -191,6 +192,8 @@ class Drive:
         batch = micro_batch(self.output, digest, card, spec.compute.gpus_per_worker > 0)
         while True:
             todo = self._map_todo(ledger, built, card, digest, batch, epoch)
+            if folder := set_aside(self.output, published(self.plan.tiles, ledger.latest), anew=bool(todo)):
+                self.say(f"map: what was said of the map before is in {self.output.uri}/{folder}")
             tasks = self._map_tasks(todo, ledger, built, card, digest, epoch)
             work = MapWork(
                 layout, spec.cube.uri, spec.model.uri, spec.output, self.plan.area.wkb, spec.mask, batch,

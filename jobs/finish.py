@@ -17,6 +17,7 @@ import shapely
 from rasterio.errors import RasterioError
 
 from engine.errors import TilthError
+from engine.keys import map_digest
 from engine.ledger import Ledger, Record
 from engine.map_values import NODATA, classes_table, map_values
 from engine.models import Card
@@ -27,8 +28,10 @@ from engine.plan import Plan
 from engine.samples import is_raster
 from engine.types import dump_json
 from jobs import picture
+from jobs.assessments import FOLDER, write_index
 from jobs.checks import checked_card
 from jobs.look import IN_THE_LOOK
+from jobs.older import PICTURE, REPORT, bring_back, published
 from jobs.parcels import parcel_report
 from jobs.spec import Spec
 from jobs.tiles import bare, damaged
@@ -55,7 +58,8 @@ def finish(
     """
     output = Objects(spec.output.uri)
     card = checked_card(spec)
-    written = {tile.id: ledger.latest[tile.id] for tile in plan.tiles if _is_written(ledger.latest.get(tile.id))}
+    written = published(plan.tiles, ledger.latest)
+    named = map_digest(written)
     mosaics = []
     for product in spec.output.products:
         name = f"{product}.gti.gpkg"
@@ -65,37 +69,36 @@ def finish(
     model = model_told(spec, plan, card, written.values())
     facts = {**stated(spec), "version": version("tilth"), "bbox": [-180, -90, 180, 90], "model": model}
     collection = stac_collection(card, items, mosaics, facts, parcels=register is not None, codes=spec.output.codes)
-    output.put("collection.json", dump_json(collection))
+    output.put("collection.json", dump_json(collection | {"tilth:map": named}))
     output.put("classes.csv", classes_table(card, map_values(card, spec.output.codes)))
     output.delete([f"{product}.gti.gpkg" for product in get_args(Product) if product not in spec.output.products])
     if any(record.seq > 1 or record.epoch > 1 for record in ledger.latest.values()):  # else nothing old can be there
         _prune(output, written)
     output.sweep()
-    _draw(spec, plan, card, output, {tile: record.body["folder"] for tile, record in written.items()})
+    folders = {tile: record.body["folder"] for tile, record in written.items()}
+    _draw(spec, plan, card, output, folders, f"{spec.name}, map {named[:12]}")
     report = _report(spec, plan, ledger, cube_ledger, card, model, seconds=seconds, epoch=epoch)
     report |= {"parcels": parcel_report(register, list(written.values()), card)} if register else {}
-    output.put("report.json", dump_json(report))
+    output.put(REPORT, dump_json({**report, "map": named}))
+    bring_back(output, named)
+    write_index(output.child(FOLDER), named)
     return report
 
 
-def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, folders: Mapping[str, str]) -> None:
+def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, folders: Mapping[str, str], title: str) -> None:
     """``map.png``: the map, the labels beside it where they are a raster of moderate size, and the confidence."""
     if not folders or set(spec.output.products) != set(get_args(Product)):
-        output.delete(["map.png"])
+        output.delete([PICTURE])
         return
     small = plan.grid.height * plan.grid.width <= _MOST_PX_BESIDE
     labels = spec.labels and spec.labels.uri
     labels = labels if labels and is_raster(labels) and small else None
     with suppress(RasterioError, OSError, TilthError):  # the map is whole without its picture
         image = picture.draw(
-            spec.output.uri, card, plan, folders, title=spec.name, codes=spec.output.codes, truth=labels,
+            spec.output.uri, card, plan, folders, title=title, codes=spec.output.codes, truth=labels,
             truth_band=spec.labels.band if spec.labels else None,
         )  # fmt: skip
-        output.put("map.png", image)
-
-
-def _is_written(record: Record | None) -> bool:
-    return record is not None and record.state == "written"
+        output.put(PICTURE, image)
 
 
 def _mosaic(plan: Plan, written: Mapping[str, Record], product: str) -> bytes:

@@ -32,9 +32,12 @@ def assess(
 
     Example: tilth assess job.yaml --sample points.gpkg
     """
+    from engine.objects import Objects
     from jobs.assess import assess as judge
+    from jobs.assessments import listed
 
-    show.assessment(*judge(run, labels, column, sample, against=against, out=out, dates=dates), as_json)
+    facts, folder = judge(run, labels, column, sample, against=against, out=out, dates=dates)
+    show.assessment(facts, folder, listed(Objects(folder), facts["map"]), as_json)
 
 
 def sample(

@@ -22,6 +22,13 @@ def said_of_training(report: Mapping[str, Any]) -> Iterator[str]:
     if len(rows) > _MOST_TOLD:
         yield f"left out: {len(rows) - _MOST_TOLD} codes more, see left_out in training.json"
     split, accuracy = report["split"], report["accuracy"]
+    every = accuracy["everything"]
+    if every["unknown_samples"]:
+        yield (
+            f"{every['unknown_share']:.0%} of the labelled land in test blocks is of classes left out. Of the classes "
+            f"it knows kappa is {accuracy['kappa']:.3f} and overall accuracy {accuracy['overall_accuracy']:.3f}; with "
+            f"the others counted as the errors that they are, {every['kappa']:.3f} and {every['overall_accuracy']:.3f}"
+        )
     if unjudged := split["test"]["lacks"]:
         yield f"no test block holds {', '.join(unjudged)}: how well they are mapped is not known"
     if unseen := split["validation"]["lacks"]:

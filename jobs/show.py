@@ -120,7 +120,19 @@ def status(facts: Mapping[str, Any], as_json: bool) -> None:
         _line(f"{stage}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items())))
     if facts["damaged"]["scenes"]:
         broken(facts["damaged"])
-    _line("report.json is written" if facts["finished"] else "not finished")
+    _line(f"report.json is written, of map {facts['map'][:12]}" if facts["finished"] else "not finished")
+    for row in facts["assessments"]:
+        _line(f"assessment/{row['folder']}, by {' and '.join(row['by'])}: {_whose(row, facts['finished'])}")
+    for folder in facts["older"]:
+        _line(f"{folder}: report and picture of a map before")
+
+
+def _whose(row: Mapping[str, Any], finished: bool) -> str:
+    """Which map an assessment judged."""
+    if row["of_the_map_there"]:
+        return "of the map that is there"
+    named = f"map {row['map'][:12]}" if row["map"] else "a map without a digest"
+    return f"of {named}, not the one that is there" if finished else f"of {named}, and the one here is not finished"
 
 
 def _stopping(facts: Mapping[str, Any]) -> str:
@@ -189,15 +201,13 @@ def findings(found: Sequence[Any], as_json: bool) -> int:
     return 4 if any(f.ok is False for f in found) else 0
 
 
-def assessment(facts: Mapping[str, Any], folder: str, as_json: bool) -> None:
-    """How good a map is, in a few lines."""
+def assessment(facts: Mapping[str, Any], folder: str, kept: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """How good a map is, in a few lines; ``kept``: all assessments in the folder."""
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    names = {"overall": "overall accuracy", "kappa": "kappa", "macro_f1": "macro-F1"}
-    for key, name in names.items() if "accuracy" in facts else ():
-        row = facts["accuracy"][key]
-        _line(f"{name}: {row['value']:.3f} ({_span(row)})")
+    for line in _agreement(facts) if "accuracy" in facts else ():
+        _line(line)
     if row := facts.get("against", {}).get("macro_f1"):
         _line(f"macro-F1 minus that of {facts['against']['uri']}: {row['difference']:+.3f} ({_span(row)})")
     for note in facts.get("notes", ()):
@@ -207,7 +217,24 @@ def assessment(facts: Mapping[str, Any], folder: str, as_json: bool) -> None:
         _line(f"  {row['name']}: {area['value']:.4g} km2 ({area['low']:.4g} to {area['high']:.4g})")
     for line in said_of_model(facts["model"]):
         _line(f"model: {line}")
+    for row in (row for row in kept if not row["of_the_map_there"]):
+        _line(f"note: {folder}/{row['folder']} is {_whose(row, True)}")
     _line(f"page: {folder}/assessment.html   numbers: {folder}/assessment.json")
+
+
+def _agreement(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Figures of all labelled samples, and where these are others, of those whose class the model knows."""
+    names, known = {"overall": "overall accuracy", "kappa": "kappa", "macro_f1": "macro-F1"}, facts["of_known_classes"]
+    for key, name in names.items():
+        row = facts["accuracy"][key]
+        yield f"{name}: {_figure(row)}"
+    if known["share"] < 1:
+        told = ", ".join(f"{name} {_figure(known[key])}" for key, name in names.items())
+        yield f"of the classes it knows ({known['share']:.0%} of the labelled {facts['labels']['per']}s): {told}"
+
+
+def _figure(row: Mapping[str, Any]) -> str:
+    return "not defined" if row["value"] is None else f"{row['value']:.3f} ({_span(row)})"
 
 
 def _span(row: Mapping[str, Any]) -> str:

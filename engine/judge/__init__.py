@@ -1,8 +1,20 @@
 """A model and labelled pixels -> how good it is, as plain JSON."""
 
 from engine.judge.choose import Judges, judges
+from engine.judge.cover import Cover, on_the_map
 from engine.judge.dates import judge_over_dates
 from engine.judge.measure import judge, judge_against
+from engine.judge.notes import note_of_cover
 from engine.judge.plain import plain
 
-__all__ = ["Judges", "judge", "judge_against", "judge_over_dates", "judges", "plain"]
+__all__ = [
+    "Cover",
+    "Judges",
+    "judge",
+    "judge_against",
+    "judge_over_dates",
+    "judges",
+    "note_of_cover",
+    "on_the_map",
+    "plain",
+]

@@ -13,7 +13,7 @@ from engine.assess.timing import THRESHOLD, cut_offs, earliest, held
 from engine.features import derive, hide, layers_needed
 from engine.ground import Ground
 from engine.judge.choose import Judges, drawn
-from engine.judge.measure import in_batches
+from engine.judge.measure import HEADLINE, in_batches, only_known
 from engine.judge.plain import plain, ranged
 from engine.keys import shards_around
 from engine.models import Classifier, Recipe, load_model
@@ -37,7 +37,8 @@ Input = Callable[[Recipe], NDArray[np.float32]]
 def judge_over_dates(
     classifier: Classifier, request: TrainRequest, by: Judges, dates: int, seed: int = 0
 ) -> dict[str, Any]:
-    """F1 over cut-off dates and earliest identifiable timing, by the model as it is.
+    """F1 over cut-off dates and earliest identifiable timing, by the model as it is; labels of classes that it does
+    not know are errors.
 
     Up to each cut-off t the features are derived as ``as_of`` = t would give them. A model that takes several cut-offs
     is asked at those from its first on. For others the steps after t hold the last value: one trained for each date
@@ -47,8 +48,9 @@ def judge_over_dates(
     few = drawn(by, _MOST_SQUARES if card.halo else _MOST, seed)
     steps = cut_offs(card.recipe.steps, dates, card.from_step or 1)
     mapped = _mapped_at(_asked_at(classifier, request.model_uri, steps), request, few)
-    matrices = [block_matrices(row, few.y, few.samples.block, len(card.classes)) for row in mapped]
+    matrices = [block_matrices(row, few.y, few.samples.block, len(few.columns(card))) for row in mapped]
     found, between = [measures(m.sum(axis=0)) for m in matrices], [intervals(m, seed=seed) for m in matrices]
+    known = [measures(only_known(m, len(card.classes)).sum(axis=0)) for m in matrices]
     axis = request.plan.axes[card.recipe.layers[0]]
     f1, low = np.stack([m.f1 for m in found]), np.stack([i.low.f1 for i in between])
     macro, macro_low = np.array([m.macro_f1 for m in found]), np.array([i.low.macro_f1 for i in between])
@@ -59,10 +61,8 @@ def judge_over_dates(
             "held": card.from_step is None,
             "steps": steps,
             "dates": [_day_after(axis, step) for step in steps],
-            **{
-                name: [ranged(one, its, name) for one, its in zip(found, between, strict=True)]
-                for name in ("overall", "kappa", "macro_f1")
-            },
+            **{name: [ranged(one, its, name) for one, its in zip(found, between, strict=True)] for name in HEADLINE},
+            "of_known_classes": {name: [float(getattr(one, name)) for one in known] for name in HEADLINE},
             "earliest": _earliest(macro, macro_low, axis, steps),
             "classes": [
                 {

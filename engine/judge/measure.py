@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from engine.accuracy import score
 from engine.assess import reliability as sure
 from engine.assess.attention import permutation_importance, profiles
-from engine.assess.bootstrap import LEAST_BLOCKS, RESAMPLES, Intervals, block_matrices, difference, intervals, measures
+from engine.assess.bootstrap import RESAMPLES, Intervals, block_matrices, difference, intervals, measures
 from engine.errors import InputError
-from engine.judge.choose import Judges, some
+from engine.judge.choose import Column, Judges, kept, some
+from engine.judge.notes import notes, notes_of_confidence
 from engine.judge.plain import plain, ranged
 from engine.models import Card, Classifier, normalise
 from engine.models.card import probabilities
-from engine.training.calibrate import at_an_end
 from engine.training.parts import portions
 
 REVIEW_BELOW = 0.65
 """Confidence below which a person should look."""
-FEW_BLOCKS = 10
+HEADLINE = ("overall", "kappa", "macro_f1")
 _MOST_LOOKED_INTO, _MOST_SQUARES = 1000, 64
 """Pixels for slopes and permutations, and squares of pixels."""
 _PROFILED = ("ndvi", "lswi", "vv", "vh", "lst")
@@ -35,24 +35,45 @@ class _Differentiable(Protocol):
 
 
 def judge(classifier: Classifier, by: Judges, seed: int = 0) -> dict[str, Any]:
-    """Accuracy with block-bootstrap intervals, calibration, scores, profiles and what the model looks at."""
-    card, names = classifier.card, [entry.name for entry in classifier.card.classes]
+    """Accuracy with block-bootstrap intervals, calibration, scores, profiles and what the model looks at.
+
+    Labels of classes that the model does not know are errors in all of it; what holds of the classes that it knows
+    stands beside it.
+    """
+    card, columns = classifier.card, by.columns(classifier.card)
+    known = by.y < len(card.classes)
     scaled = normalise(by.samples.x, card)
     logits = in_batches(classifier.logits, scaled)
-    p = probabilities(logits, card.temperature)
-    matrices = block_matrices(p.argmax(axis=1), by.y, by.samples.block, len(names))
+    p, raw = probabilities(logits, card.temperature), probabilities(logits, 1.0)
+    matrices = block_matrices(p.argmax(axis=1), by.y, by.samples.block, len(columns))
     between = intervals(matrices, seed=seed)
-    calibration = _calibration(p, probabilities(logits, 1.0), by.y, card)
+    calibration = _calibration(p, raw, by.y, card, len(columns))
     return plain(
         {
-            "notes": [*_notes(matrices, names, by), *_note_of_confidence(calibration)],
-            "accuracy": _accuracy(matrices, between, card),
+            "notes": [*notes(matrices, by, card, calibration), *notes_of_confidence(calibration)],
+            "accuracy": _accuracy(matrices, between, columns),
+            "of_known_classes": _of_known(matrices, len(card.classes), seed),
             "calibration": calibration,
             "scores": _scores(p, by.y),
             "profiles": _profiles(by, card),
-            "attention": _attention(classifier, by, scaled, seed),
+            "attention": _attention(classifier, kept(by, known), scaled[known], seed) if known.any() else None,
         }
     )
+
+
+def only_known(matrices: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Matrices (..., k, k) without the samples of classes that the model does not know."""
+    return matrices[..., :classes, :classes]
+
+
+def _of_known(matrices: NDArray[np.int64], classes: int, seed: int) -> dict[str, Any]:
+    """The figures of the samples whose class the model knows, and how many of all these are."""
+    inner = only_known(matrices, classes)
+    inner = inner[inner.any(axis=(1, 2))]
+    count, between = int(inner.sum()), intervals(inner, seed=seed) if len(inner) else None
+    found = measures(inner.sum(axis=0))
+    figures = {name: ranged(found, between or Intervals(found, found), name) for name in HEADLINE}
+    return {"samples": count, "share": count / max(int(matrices.sum()), 1), **figures}
 
 
 def judge_against(classifier: Classifier, other: Classifier, by: Judges, seed: int = 0) -> dict[str, Any]:
@@ -73,22 +94,26 @@ def judge_against(classifier: Classifier, other: Classifier, by: Judges, seed: i
             place=f"--against, model {second.name}",
             remedy="train it with the same spec: tilth train JOB --set model.train.family=forest --set model.uri=...",
         )
+    count = len(by.columns(card))
     mine, theirs = (
-        block_matrices(in_batches(each.predict, by.samples.x).argmax(axis=1), by.y, by.samples.block, len(card.classes))
+        block_matrices(in_batches(each.predict, by.samples.x).argmax(axis=1), by.y, by.samples.block, count)
         for each in (classifier, other)
     )
+    known = [only_known(each, len(card.classes)) for each in (mine, theirs)]
+    return plain({**_differences(mine, theirs, seed), "of_known_classes": _differences(known[0], known[1], seed)})
+
+
+def _differences(mine: NDArray[np.int64], theirs: NDArray[np.int64], seed: int) -> dict[str, Any]:
     first, its, between = measures(mine.sum(axis=0)), measures(theirs.sum(axis=0)), difference(mine, theirs, seed=seed)
-    return plain(
-        {
-            name: {
-                "other": float(getattr(its, name)),
-                "difference": float(getattr(first, name) - getattr(its, name)),
-                "low": float(getattr(between.low, name)),
-                "high": float(getattr(between.high, name)),
-            }
-            for name in ("overall", "kappa", "macro_f1")
+    return {
+        name: {
+            "other": float(getattr(its, name)),
+            "difference": float(getattr(first, name) - getattr(its, name)),
+            "low": float(getattr(between.low, name)),
+            "high": float(getattr(between.high, name)),
         }
-    )
+        for name in HEADLINE
+    }
 
 
 def in_batches(predict: Callable[[NDArray[np.float32]], NDArray[np.float32]], x: NDArray[np.float32]) -> NDArray:
@@ -96,7 +121,7 @@ def in_batches(predict: Callable[[NDArray[np.float32]], NDArray[np.float32]], x:
     return np.concatenate([predict(part) for part in portions(x)])
 
 
-def _accuracy(matrices: NDArray[np.int64], between: Intervals, card: Card) -> dict[str, Any]:
+def _accuracy(matrices: NDArray[np.int64], between: Intervals, columns: Sequence[Column]) -> dict[str, Any]:
     whole = matrices.sum(axis=0)
     found, scores = measures(whole), score(whole)
     in_blocks = (matrices.sum(axis=1) > 0).sum(axis=0)
@@ -104,50 +129,49 @@ def _accuracy(matrices: NDArray[np.int64], between: Intervals, card: Card) -> di
         "samples": int(whole.sum()),
         "blocks": len(matrices),
         "resamples": RESAMPLES,
-        **{name: ranged(found, between, name) for name in ("overall", "kappa", "macro_f1")},
+        **{name: ranged(found, between, name) for name in HEADLINE},
         "quantity_disagreement": scores.quantity,
         "allocation_disagreement": scores.allocation,
         "confusion_rows_map_columns_reference": whole,
         "classes": [
             {
-                "code": entry.code,
-                "name": entry.name,
-                "colour": entry.colour,
+                "code": column.code,
+                "name": column.name,
+                "colour": column.colour,
+                "known_to_the_model": column.known,
                 "samples": int(whole[:, k].sum()),
                 "blocks": int(in_blocks[k]),
                 "users_accuracy": ranged(found, between, "users", k),
                 "producers_accuracy": ranged(found, between, "producers", k),
                 "f1": ranged(found, between, "f1", k),
             }
-            for k, entry in enumerate(card.classes)
+            for k, column in enumerate(columns)
         ],
     }
 
 
-def _calibration(p: NDArray[np.float32], raw: NDArray[np.float32], y: NDArray[np.int64], card: Card) -> dict[str, Any]:
-    bins = sure.reliability(p, y)
-    share, accuracy = sure.kept(p, y, REVIEW_BELOW)
+def _calibration(
+    p: NDArray[np.float32], raw: NDArray[np.float32], y: NDArray[np.int64], card: Card, columns: int
+) -> dict[str, Any]:
+    """Of all samples; a class that the model does not know has the probability 0."""
+    wide, wide_raw = (np.pad(each, ((0, 0), (0, columns - each.shape[1]))) for each in (p, raw))
+    bins, known = sure.reliability(wide, y), y < len(card.classes)
+    share, accuracy = sure.kept(wide, y, REVIEW_BELOW)
     return {
         "temperature": card.temperature,
-        **sure.summary(p, y),
-        "without_temperature": sure.summary(raw, y),
+        **sure.summary(wide, y),
+        "without_temperature": sure.summary(wide_raw, y),
+        "of_known_classes": {
+            **sure.summary(p[known], y[known]),
+            "without_temperature": sure.summary(raw[known], y[known]),
+        },
+        "mean_confidence": {
+            "known_classes": float(p[known].max(axis=1).mean()) if known.any() else np.nan,
+            "unknown_classes": float(p[~known].max(axis=1).mean()) if not known.all() else np.nan,
+        },
         "bins": {"confidence": bins.confidence, "accuracy": bins.accuracy, "samples": bins.samples},
         "confident": {"threshold": REVIEW_BELOW, "share": share, "accuracy": accuracy},
     }
-
-
-def _note_of_confidence(calibration: Mapping[str, Any]) -> Iterator[str]:
-    if at_an_end(calibration["temperature"]):
-        yield (
-            f"The temperature, {calibration['temperature']:.3g}, lies at the end of what is looked at: the blocks it "
-            "was fitted on do not tell how sure the model may be."
-        )
-    after, before = (which["expected_calibration_error"] for which in (calibration, calibration["without_temperature"]))
-    if after > before:
-        yield (
-            f"The calibrated confidence is further off here than the model's own (calibration error {after:.3f}, was "
-            f"{before:.3f}): the blocks it was calibrated on were few, or unlike these."
-        )
 
 
 def _scores(p: NDArray[np.float32], y: NDArray[np.int64]) -> dict[str, Any]:
@@ -162,7 +186,8 @@ def _profiles(by: Judges, card: Card) -> dict[str, Any]:
     columns = [features.index(name) for name in shown]
     x = by.samples.x
     x = x[..., x.shape[-1] // 2, x.shape[-1] // 2] if card.halo else x
-    low, middle, high = profiles(x[:, :, columns], by.y, len(card.classes)).transpose(1, 0, 3, 2)
+    found = profiles(x[:, :, columns], by.y, len(by.columns(card)))
+    low, middle, high = found.transpose(1, 0, 3, 2)
     units = [card.units[column] for column in columns]
     told = {"features": shown, "units": units, "low_percentile": 10, "high_percentile": 90}
     return {**told, "low": low, "median": middle, "high": high}
@@ -177,25 +202,3 @@ def _attention(classifier: Classifier, by: Judges, scaled: NDArray[np.float32], 
         return {**told, "kind": "gradient", "values": slopes.mean(axis=tuple(range(2, slopes.ndim)))}
     falls = permutation_importance(classifier.predict, by.samples.x[rows], by.y[rows], seed)
     return {**told, "kind": "permutation", "values": falls}
-
-
-def _notes(matrices: NDArray[np.int64], names: Sequence[str], by: Judges) -> Iterator[str]:
-    """What a reader of the numbers should know, in sentences."""
-    yield (
-        "Labels are what was declared or mapped, no probability sample: these numbers are agreement with the labels, "
-        "not estimates for the area."
-    )
-    if not by.held_out:
-        yield "All labelled samples judge: where the model was trained on some of them, the numbers are too good."
-    if len(matrices) < LEAST_BLOCKS:
-        yield f"All samples lie in {len(matrices)} block{'s' * (len(matrices) != 1)}: no interval is defined."
-    elif len(matrices) < FEW_BLOCKS:
-        yield f"Only {len(matrices)} blocks: intervals from so few are rough, and rather too narrow."
-    in_blocks = (matrices.sum(axis=1) > 0).sum(axis=0)
-    few = f"In fewer than {LEAST_BLOCKS} blocks, so intervals are not defined"
-    for blocks, said in (((0,), "Not one sample to judge by"), (range(1, LEAST_BLOCKS), few)):
-        if found := [name for name, count in zip(names, in_blocks.tolist(), strict=True) if count in blocks]:
-            yield f"{said}: {', '.join(found)}."
-    if by.left_out:
-        told = ", ".join(f"{row['name'] or row['code']} ({row['samples']} samples)" for row in by.left_out)
-        yield f"Left out, since the model does not know these codes: {told}."

@@ -54,7 +54,18 @@ def sentence(facts: Mapping[str, Any]) -> str:
 
 
 def figures(row: Mapping[str, Any]) -> str:
-    """The headline figures of one cut-off, in words."""
+    """The headline figures of one cut-off, in words: of all labelled classes, those that the model does not know being
+    errors, and where these are others, of the classes it knows."""
+    every = row.get("everything") or {}
+    if not every.get("unknown_share"):
+        return _figures(row)
+    return (
+        f"{_figures(every)} with all labelled classes counted, {every['unknown_share']:.0%} of the labelled land being of "
+        f"classes that the model does not know; {_figures(row)} of those it knows"
+    )
+
+
+def _figures(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {row[key]:.3f}" for key, name in FIGURES.items() if row.get(key) is not None)
 
 

@@ -26,7 +26,7 @@ from engine.training.options import TrainOptions
 from engine.training.parent import Parent
 from engine.training.parts import Hooks, Part, Progress, Trained, portions
 from engine.training.prepare import Prepared, prepare
-from engine.training.report import accuracy_report
+from engine.training.report import accuracy_report, everything_report
 from engine.types import Samples, digest
 
 TRAINING_VERSION = "training-3"
@@ -128,7 +128,10 @@ def _judged(card: Card, weights: bytes, ready: Prepared, block: NDArray[np.int64
         logits = _logits(card, weights, x)
         p, raw = (probabilities(logits, t) for t in (calibration.temperature, 1.0))
         at = {} if steps is None else {"steps": steps, "last_day": card.recipe.last_day(steps)}
-        report = accuracy_report(p, test.y[rows], ready.entries, raw=raw)
+        others, unknown = _called(card, weights, ready, steps, len(rows))
+        called, y = np.concatenate([p.argmax(axis=1), others]), np.concatenate([test.y[rows], unknown])
+        everything = everything_report(called, y, ready.entries, ready.unknown)
+        report = accuracy_report(p, test.y[rows], ready.entries, raw=raw) | {"everything": everything}
         found.append({**at, **report, "calibration": calibration.told()})
     own: dict[str, Any] = {"temperature": temperatures[-1]}
     if test.seasons is None:
@@ -137,13 +140,27 @@ def _judged(card: Card, weights: bytes, ready: Prepared, block: NDArray[np.int64
     return card.model_copy(update=own), {"accuracy": found[-1], "cut_offs": found}
 
 
-def _known(part: Part, steps: int | None) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+def _called(
+    card: Card, weights: bytes, ready: Prepared, steps: int | None, tested: int
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """What the model calls samples of classes that it does not know, and what they are; class indices.
+
+    tested: how many samples of the test part are looked at; of these as large a share.
+    """
+    strangers, whole = ready.strangers, len(ready.parts["test"].y)
+    if not len(strangers.y):
+        return np.zeros(0, np.intp), strangers.y
+    x, rows = _known(strangers, steps, max(1, round(len(strangers.y) * tested / whole)))
+    return _logits(card, weights, x).argmax(axis=1), strangers.y[rows]
+
+
+def _known(part: Part, steps: int | None, most: int = _MOST_BETWEEN) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """What was known of a part's samples after so many steps, None: all; and which samples these are."""
     rows = np.arange(len(part.y))
     if steps is None or part.seasons is None:
         return part.x, rows
-    if steps not in part.seasons.judged_at and len(rows) > _MOST_BETWEEN:
-        rows = np.linspace(0, len(rows) - 1, _MOST_BETWEEN).round().astype(np.intp)
+    if steps not in part.seasons.judged_at and len(rows) > most:
+        rows = np.linspace(0, len(rows) - 1, most).round().astype(np.intp)
     return part.seasons.early(steps, rows), rows
 
 
@@ -222,7 +239,9 @@ def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
 
     def headline(accuracy: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: accuracy[name] for name in names if name in accuracy}
+        found = {name: accuracy[name] for name in names if name in accuracy}
+        every = {name: value for name, value in accuracy["everything"].items() if name in (*names, "unknown_share")}
+        return found | {"everything": every}
 
     return {
         **{name: report[name] for name in ("parent",) if name in report},

@@ -29,6 +29,7 @@ from engine.training.early import refuse_unobserved, seasons_of
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent, refuse_unlike
 from engine.training.parts import Part, Scaling
+from engine.training.unknown import Unknown, judged_with_test, numbered
 from engine.types import Samples
 
 
@@ -46,6 +47,10 @@ class Prepared:
     """What the report says of the split."""
     unlabelled: NDArray[np.intp]
     """Indices of the samples without label that may be trained on; none but for virtual labels."""
+    strangers: Part
+    """Labelled samples of classes that are not trained, judged with the test part; ``y`` counts on from ``entries``."""
+    unknown: tuple[Unknown, ...]
+    """What these classes are, in the order of their indices."""
 
 
 def prepare(
@@ -71,16 +76,35 @@ def prepare(
     split, rows, torn = deal(samples, used, y, options)
     scaling = _scaling_of(parent.card) if parent else percentiles(samples, used[rows["train"]], recipe)
     parts = {name: part_of(samples, used[own], y[own], scaling) for name, own in rows.items()}
+    others, codes, unknown = _strangers(samples, entries, classes, split, len(rows["test"]), options)
+    strangers = part_of(samples, others, codes, scaling)
     if options.cascade.from_step is not None:
         first = options.cascade.from_step
         parts = {
             n: replace(p, seasons=seasons_of(samples, used[rows[n]], recipe, scaling, first)) for n, p in parts.items()
         }
+        strangers = replace(strangers, seasons=seasons_of(samples, others, recipe, scaling, first))
     dealt = {**_split_report(split, parts, entries), "reaching_into_another_part": torn}
     if samples.origin is not None:
         dealt |= _origin_report(split, samples.origin[used], rows)
     rows, free = {name: used[own] for name, own in rows.items()}, _unlabelled(samples, split, options)
-    return Prepared(entries, left_out, scaling, rows, parts, dealt, free)
+    return Prepared(entries, left_out, scaling, rows, parts, dealt, free, strangers, unknown)
+
+
+def _strangers(
+    samples: Samples,
+    entries: tuple[ClassEntry, ...],
+    classes: Mapping[int, str],
+    split: Split,
+    drawn: int,
+    options: TrainOptions,
+) -> tuple[NDArray[np.intp], NDArray[np.int64], tuple[Unknown, ...]]:
+    """Labelled samples of classes that are not trained, which are judged with the test part: their numbers, their class
+    indices, and what these are."""
+    others = ~np.isin(samples.y, [entry.code for entry in entries])
+    others &= (samples.y != 0) if options.virtual else True
+    rows = judged_with_test(samples, np.flatnonzero(others), split, options.seed, drawn=drawn)
+    return rows, *numbered(samples.y[rows], len(entries), classes)
 
 
 def deal(

@@ -14,14 +14,15 @@ from jobs.page.parts import blocks, heading, number, percent, ranged, section
 _LACK = {"without_reference": "have no reference", "missing": "of those drawn are not in the file"}
 
 
-def page(facts: Mapping[str, Any]) -> str:
-    """The whole page of an assessment's facts, as ``jobs.assess.assess`` gives them."""
+def page(facts: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The whole page of an assessment's facts, as ``jobs.assess.assess`` gives them; ``others``: assessments in folders
+    beside it, to be linked to."""
     style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     model = facts["model"]
     body = [
         f"<h1>{escape(facts['name'])}</h1>",
         f'<p class="lead">{escape(" to ".join(facts["season"]))}, model <b>{escape(model["name"])}</b> '
-        f"({escape(model['family'])}, {model['digest'][:12]})</p>",
+        f"({escape(model['family'])}, {model['digest'][:12]}), map {facts['map'][:12]}</p>",
         _notes([f"Model: {line}" for line in said_of_model(model)]),
     ]
     if "accuracy" in facts:
@@ -30,6 +31,7 @@ def page(facts: Mapping[str, Any]) -> str:
         body += [_calibration(facts), _scores(facts)]
         body += [season.timing(facts), season.profiles(facts), season.attention(facts)]
     body.append(_areas(facts["areas"]))
+    body += [_others(others)] if others else []
     body.append(f"<footer>Tilth {escape(facts['tilth'])}, run {facts['run'][:12]}; numbers: assessment.json</footer>")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -37,6 +39,17 @@ def page(facts: Mapping[str, Any]) -> str:
         f"<title>{escape(facts['name'])}: assessment</title><style>{style}</style></head>"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
+
+
+def _others(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Links to the other assessments, each with the map it judged."""
+    lines = []
+    for row in rows:
+        whose = "this map" if row["of_the_map_there"] else f"another map, {(row['map'] or 'not named')[:12]}"
+        uris = " and ".join(f"{kind} {row[kind]['uri']}" for kind in row["by"])
+        link = f'<a href="{escape(row["folder"])}/assessment.html">by {escape(uris)}</a>'
+        lines.append(f"<li>{link}: of {whose}</li>")
+    return section("Other assessments", "Each judged the map that stands beside it.", f"<ul>{''.join(lines)}</ul>")
 
 
 def _headline(facts: Mapping[str, Any]) -> str:
@@ -52,7 +65,21 @@ def _headline(facts: Mapping[str, Any]) -> str:
         ("calibration error", (number(calibration["expected_calibration_error"], 3), "")),
     ]
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}<small>{span}</small></dd></div>" for name, (value, span) in tiles)
-    return f'<p>{judged} {whose}; in brackets 95 % intervals from resampled blocks.</p><dl class="tiles">{cells}</dl>'
+    told = f"<p>{judged} {whose}; in brackets 95 % intervals from resampled blocks.</p>"
+    return f'{told}<dl class="tiles">{cells}</dl>{_of_known(facts)}'
+
+
+def _of_known(facts: Mapping[str, Any]) -> str:
+    """A second line, where some labels are of classes that the model does not know."""
+    known = facts["of_known_classes"]
+    if known["share"] == 1:
+        return ""
+    named = (("overall accuracy", "overall"), ("kappa", "kappa"), ("macro-F1", "macro_f1"))
+    told = ", ".join(f"{name} {' '.join(ranged(known[key]))}" for name, key in named)
+    return (
+        f"<p>All labelled {facts['labels']['per']}s count above: those of classes that the model does not know are "
+        f"errors. Of the classes it knows, {percent(known['share'])} of them: {told}.</p>"
+    )
 
 
 def _notes(notes: Sequence[str]) -> str:
@@ -60,16 +87,22 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _confusion(accuracy: Mapping[str, Any]) -> str:
-    names = [row["name"] for row in accuracy["classes"]]
-    head = "".join(f'<th class="turned"><span>{escape(name)}</span></th>' for name in names)
+    classes = accuracy["classes"]
+    only = "<small> (reference only)</small>"
+    names = [escape(row["name"]) + ("" if row["known_to_the_model"] else only) for row in classes]
+    head = "".join(f'<th class="turned"><span>{name}</span></th>' for name in names)
     rows = []
-    for name, counts in zip(names, accuracy["confusion_rows_map_columns_reference"], strict=True):
+    for row, counts in zip(classes, accuracy["confusion_rows_map_columns_reference"], strict=True):
+        if not row["known_to_the_model"]:  # the map never says it
+            continue
         whole = sum(counts) or 1
         cells = "".join(
             f'<td style="--share:{count / whole:.3f}"{_dark(count / whole)}>{count or ""}</td>' for count in counts
         )
-        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row">{escape(row["name"])}</th>{cells}</tr>')
     text = "Rows: what the map says. Columns: what the labels say. The darker, the larger the share of its row."
+    if not all(row["known_to_the_model"] for row in classes):
+        text += " Reference only: classes that the model does not know, so that all of them are errors."
     table = f'<table class="confusion"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     return section("Confusion matrix", text, f'<div class="scroll">{table}</div>')
 
@@ -86,7 +119,7 @@ def _classes(facts: Mapping[str, Any]) -> str:
     )
     kinds = (("user's", "users_accuracy"), ("producer's", "producers_accuracy"), ("F1", "f1"))
     cards = []
-    for row in facts["accuracy"]["classes"]:
+    for row in (row for row in facts["accuracy"]["classes"] if row["known_to_the_model"]):
         bars = "".join(_bar(label, row[key]) for label, key in kinds)
         count = f"{row['samples']:,} {facts['labels']['per']}s, {blocks(row['blocks'])}"
         cards.append(f"<div>{heading(row, count)}{bars}</div>")
@@ -148,7 +181,8 @@ def _scores(facts: Mapping[str, Any]) -> str:
         '<i class="key wrong"></i> where it is wrong.'
     )
     scores, cards = facts["scores"], []
-    for row, right, wrong in zip(facts["accuracy"]["classes"], scores["right"], scores["wrong"], strict=True):
+    known = [row for row in facts["accuracy"]["classes"] if row["known_to_the_model"]]
+    for row, right, wrong in zip(known, scores["right"], scores["wrong"], strict=True):
         picture = charts.histogram(right, wrong, f"scores of {row['name']}", f"{per}s")
         cards.append(f"<div>{heading(row)}{picture}</div>")
     return section("Scores", text, f'<div class="grid">{"".join(cards)}</div>')

@@ -81,6 +81,8 @@ def _profile(
 def attention(facts: Mapping[str, Any]) -> str:
     """A network's slopes by feature and step, or what each feature's permutation costs."""
     found, per = facts["attention"], facts["labels"]["per"]
+    if found is None:
+        return ""
     if found["kind"] == "gradient":
         text = (
             "How far the winning class' logit moves with each input, on average (slope, of inputs scaled to 0 to 1): "

@@ -191,7 +191,8 @@ def trained(
     train, validation = (part_of(samples, np.flatnonzero(own), y[own], scaling) for own in (rows, stop))
     made = _trained(train, validation, len(given.names), options)
     entries = class_entries(range(len(given.names)), dict(enumerate(given.names)))
-    ready = Prepared(entries, [], scaling, {}, {"train": train}, {}, np.zeros(0, np.intp))
+    none = Part(train.x[:0], train.y[:0])
+    ready = Prepared(entries, [], scaling, {}, {"train": train}, {}, np.zeros(0, np.intp), none, ())
     return card_of(ready, recipe, made, options), made.weights
 
 

@@ -86,7 +86,7 @@ def test_a_model_of_virtual_labels_is_trained_from_a_cube_and_judged_on_its_own_
     report = train(request)
     assert report["virtual"]["trained_on"] > 0 and is_trained(request)
     by = judges(request, read_card(request.model_uri), foreign=False)
-    assert by.held_out and by.left_out == () and (by.samples.y != 0).all()
+    assert by.held_out and by.unknown == () and (by.samples.y != 0).all()
     assert len(by.y) == report["accuracy"]["samples"]
 
 

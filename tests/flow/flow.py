@@ -26,8 +26,9 @@ from engine.work import LEDGER, cube_ledger
 from tests.servers.process import REPO_ROOT
 
 PATIENCE_S = 240
-NOT_PUBLISHED = (f"{LEDGER}/", "report.json", "map.png")
-"""What may differ between two runs that publish the same: notes to themselves, and what shows labels beside the map."""
+NOT_PUBLISHED = (f"{LEDGER}/", "report.json", "map.png", "older/")
+"""What may differ between two runs that publish the same: notes to themselves, what shows labels beside the map,
+and what was said of maps before it."""
 
 
 @dataclass(frozen=True)

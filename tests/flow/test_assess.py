@@ -124,11 +124,17 @@ def test_other_labels_judge_whole_and_codes_the_model_does_not_know_are_counted(
     path = relabelled(country, tmp_path / "two.tif", two_classes)
     facts, folder = assess(finished.map, path, out=str(tmp_path / "out"), dates=1)
     assert not facts["labels"]["held_out_blocks_of_the_training"]
-    (left_out,) = facts["labels"]["left_out"]
-    assert left_out["code"] == 999 and left_out["samples"] > 0
+    (unknown,) = [row for row in facts["accuracy"]["classes"] if not row["known_to_the_model"]]
+    assert unknown["code"] == 999 and unknown["samples"] > 0 and unknown["f1"]["value"] == 0
     told = " ".join(facts["notes"])
-    assert "the numbers are too good" in told and f"999 ({left_out['samples']} samples)" in told
+    assert "the numbers are too good" in told and f"999 ({unknown['samples']})" in told and "count as errors" in told
     assert "Not one sample to judge by" in told
+    known, whole = facts["of_known_classes"], facts["accuracy"]
+    assert known["samples"] + unknown["samples"] == whole["samples"] == facts["labels"]["labelled"]
+    right = known["overall"]["value"] * known["samples"]
+    assert whole["overall"]["value"] == pytest.approx(right / whole["samples"], abs=1e-5) and whole["overall"]["low"]
+    assert whole["kappa"]["value"] < known["kappa"]["value"] and facts["timing"]["overall"][-1] == whole["overall"]
+    assert "(reference only)" in Path(folder, "assessment.html").read_text()
     absent = [row for row in facts["accuracy"]["classes"] if not row["samples"]]
     assert absent and all(row["producers_accuracy"]["value"] is None for row in absent)
     assert "–" in Path(folder, "assessment.html").read_text()

@@ -64,7 +64,8 @@ class Few:
         y = self.samples.y.astype(np.int64)
         parts: dict[str, Part] = {name: part_of(self.samples, own, y[own], scaling) for name, own in rows.items()}
         entries = class_entries(range(len(self.names)), dict(enumerate(self.names)))
-        return Prepared(entries, [], scaling, rows, parts, {}, self.rows["free"])
+        none = Part(parts["train"].x[:0], parts["train"].y[:0])
+        return Prepared(entries, [], scaling, rows, parts, {}, self.rows["free"], none, ())
 
 
 def few_labels(
