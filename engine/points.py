@@ -7,6 +7,7 @@ point are opened.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -18,10 +19,10 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
-from engine.accuracy import AreaEstimate, estimate_areas
 from engine.assess.design import draw_ranks
 from engine.errors import InputError, TilthError
 from engine.ground import read_named
@@ -32,7 +33,15 @@ from engine.read import read_whole
 from engine.types import Grid, Tile
 from engine.vectors import VectorFile, opened
 
-COLUMNS = ("id", "map_code", "map_name", "x", "y", "longitude", "latitude", "design", "reference")
+POINTS = ("id", "x", "y", "longitude", "latitude", "reference")
+"""What an interpreter sees: nothing that tells what the map says."""
+DESIGN = (
+    "id", "map_code", "map_name", "stratum_pixels", "stratum_points", "inclusion_probability", "x", "y", "crs",
+    "resolution", "map",
+)  # fmt: skip
+"""What is kept apart: the stratum of each point, and of which map."""
+_BLANK = {"", "na", "n/a", "nan", "<na>", "null", "none", "-", "?"}
+"""What people write where they know no reference."""
 
 _LAYER = "points"
 """The layer of a GeoPackage that holds them; where a person added others, this one is read."""
@@ -56,6 +65,8 @@ class Strata:
     """Digest of the model that made the map."""
     values: MapValues
     """What the class raster holds for each class."""
+    map: str = ""
+    """Digest of the map (``engine.keys.map_digest``)."""
 
     @property
     def area_km2(self) -> NDArray[np.float64]:
@@ -64,32 +75,16 @@ class Strata:
 
     @property
     def design(self) -> str:
-        """Names the map that points are drawn from: another map has other strata."""
+        """Names the map in files of points written before maps had a digest: another map has other strata."""
         facts = [self.model, self.codes, [tile.id for tile in self.tiles], self.pixels.tolist()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a filled-in sample says. Classes are those of the map, then codes that only the reference has."""
-
-    codes: tuple[int, ...]
-    matrix: NDArray[np.int64]
-    """(k, k) counts, rows map, columns reference."""
-    mapped_km2: NDArray[np.float64]
-    areas: AreaEstimate
-    unfilled: int
-    """Points without a reference yet."""
-    missing: int
-    """Points that were drawn, by their numbers, and are not in the file."""
-    checked: bool
-    """Whether the file names the map it was drawn from."""
-
-
 def draw(strata: Strata, points: NDArray[np.int64], seed: int) -> gpd.GeoDataFrame:
-    """``points`` (k,) pixels of each class at random, in random order, as a frame of ``COLUMNS`` with point geometry.
+    """``points`` (k,) pixels of each class at random, in random order: ``POINTS``, ``DESIGN`` and geometry.
 
-    x, y are pixel centres in the grid's CRS. Equal arguments draw equal points.
+    x, y are pixel centres in the grid's CRS; inclusion_probability is the chance of each pixel of the stratum to be
+    drawn. Equal arguments draw equal points.
     """
     chosen: dict[int, list[tuple[int, int]]] = {}
     for index, ranks in enumerate(draw_ranks(points, strata.pixels.sum(axis=0), seed)):
@@ -102,132 +97,202 @@ def draw(strata: Strata, points: NDArray[np.int64], seed: int) -> gpd.GeoDataFra
     frame = pd.DataFrame([rows[i] for i in order], columns=["index", "x", "y"])
     shapes = gpd.GeoSeries(gpd.points_from_xy(frame["x"], frame["y"]), crs=strata.grid.crs)
     lonlat = shapes.to_crs("EPSG:4326")
+    index = frame["index"].to_numpy(np.int64)
+    pixels, drawn = strata.pixels.sum(axis=0), np.asarray(points)
     table = {
         "id": np.arange(1, len(frame) + 1),
-        "map_code": np.array(strata.codes)[frame["index"]],
-        "map_name": np.array(strata.names, object)[frame["index"]],
+        "map_code": np.array(strata.codes)[index],
+        "map_name": np.array(strata.names, object)[index],
+        "stratum_pixels": pixels[index],
+        "stratum_points": drawn[index],
+        "inclusion_probability": drawn[index] / pixels[index],
         "x": frame["x"],
         "y": frame["y"],
         "longitude": lonlat.x.round(7),
         "latitude": lonlat.y.round(7),
-        "design": strata.design,
+        "crs": strata.grid.crs,
+        "resolution": strata.grid.resolution,
+        "map": strata.map,
         "reference": pd.array([pd.NA] * len(frame), dtype="Int64"),
     }
-    return gpd.GeoDataFrame(table, geometry=shapes)[[*COLUMNS, "geometry"]]
+    return gpd.GeoDataFrame(table, geometry=shapes)
 
 
-def write_points(frame: gpd.GeoDataFrame, uri: str) -> None:
-    """Write points as GeoPackage (``.gpkg``) or CSV (``.csv``); InputError for another name or a file that is there:
-    somebody may have filled it in."""
+def write_points(frame: gpd.GeoDataFrame, uri: str) -> str:
+    """Write points as GeoPackage (``.gpkg``) or CSV (``.csv``), and beside them a second file with what the map says
+    there, which an interpreter is not to see. Returns where that one is.
+
+    InputError for another name or a file that is there: somebody may have filled it in.
+    """
     if not uri.endswith((".gpkg", ".csv")):
         raise InputError(repr(uri), expected="a name that ends with .gpkg or .csv", place="--out")
-    fs, path = fsspec.core.url_to_fs(uri)
-    if fs.exists(path):
-        raise InputError("is there already", place=uri, remedy="name another file, or move it away")
+    for name in (uri, design_of(uri)):
+        fs, path = fsspec.core.url_to_fs(name)
+        if fs.exists(path):
+            raise InputError("is there already", place=name, remedy="name another file, or move it away")
+    points = frame[[*POINTS, "geometry"]]
     if uri.endswith(".csv"):
-        kind, data = "csv", frame.drop(columns="geometry").to_csv(index=False).encode()
+        kind, data = "csv", points.drop(columns="geometry").to_csv(index=False).encode()
     else:
         with tempfile.TemporaryDirectory() as folder:
             local = os.path.join(folder, "points.gpkg")
-            frame.to_file(local, driver="GPKG", layer=_LAYER)
+            points.to_file(local, driver="GPKG", layer=_LAYER)
             with open(local, "rb") as file:
                 kind, data = "gpkg", file.read()
-    meant = pa.Table.from_pandas(pd.DataFrame(frame.drop(columns="geometry")), preserve_index=False)
+    meant = pa.Table.from_pandas(pd.DataFrame(points.drop(columns="geometry")), preserve_index=False)
     meant = meant.append_column("geometry", pa.array(shapely.to_wkb(frame.geometry.to_numpy()), pa.binary()))
     check_table(data, meant, kind, place=uri, crs=str(frame.crs), error=TilthError)
-    with fsspec.open(uri, "wb", auto_mkdir=True) as file:
-        file.write(data)
+    for name, content in ((design_of(uri), _hidden(frame, design_of(uri))), (uri, data)):
+        with fsspec.open(name, "wb", auto_mkdir=True) as file:
+            file.write(content)
+    return design_of(uri)
 
 
-def read_points(uri: str) -> pd.DataFrame:
-    """The points with whole numbers in map_code and reference (<NA> = not filled in yet); InputError where it cannot be
-    such a file."""
-    try:
-        if uri.endswith(".csv"):
-            with local_file(absolute(uri)) as path:
-                frame = pd.read_csv(path)
-        else:
-            frame = _of_vectors(VectorFile(uri, "--sample", usual=_LAYER))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", expected="points of tilth sample, filled in", place=uri) from error
-    lacking = {"map_code", "reference"} - set(frame.columns)
+def _hidden(frame: gpd.GeoDataFrame, uri: str) -> bytes:
+    """The second file, read back and checked."""
+    table = pa.Table.from_pandas(pd.DataFrame(frame)[list(DESIGN)], preserve_index=False)
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return check_table(sink.getvalue(), table, "parquet", place=uri, error=TilthError)
+
+
+def design_of(uri: str) -> str:
+    """Where the second file of a sample lies: ``points.gpkg`` -> ``points.design.parquet``."""
+    return f"{uri.rsplit('.', 1)[0]}.design.parquet"
+
+
+def read_points(uri: str, design: str | None = None) -> pd.DataFrame:
+    """A filled-in sample: map_code and reference as whole numbers (<NA> = not filled in), ``written`` as what stands
+    in the file; ``there``: False for a point that was drawn and is not in the file.
+
+    What the map says is in ``design``, or in the file that was written with the points; or in the points themselves,
+    where they are of before there were two. InputError where it cannot be such a file, or where the two do not match.
+    """
+    frame = _table(uri)
+    lacking = {"reference"} - set(frame.columns)
     if lacking:
         raise InputError(f"no column {sorted(lacking)}", expected="points of tilth sample, filled in", place=uri)
-    for column in ("map_code", "reference"):
-        given = frame[column].replace("", pd.NA)
-        numbers = pd.to_numeric(given, errors="coerce")
-        wrong = given[given.notna() & (numbers.isna() | (numbers % 1 != 0))]
-        if len(wrong):
-            raise InputError(
-                f"{column} holds {str(wrong.iloc[0])!r}",
-                expected="codes of the legend",
-                place=uri,
-                remedy="give the code",
-            )
-        frame[column] = numbers.astype("Int64")
-    return pd.DataFrame(frame)
+    if "map_code" not in frame.columns:
+        frame = _with_design(frame, uri, design or design_of(uri))
+    written = frame["reference"].astype(object).where(frame["reference"].notna(), "").astype(str).str.strip()
+    blank = written.str.lower().isin(_BLANK)
+    frame["written"] = written.where(blank, "")
+    frame["reference"] = _codes(frame["reference"].where(~blank, pd.NA), "reference", uri)
+    frame["map_code"] = _codes(frame["map_code"], "map_code", uri)
+    return frame
 
 
-def _of_vectors(file: VectorFile) -> pd.DataFrame:
-    """All columns of a file of vectors, whole numbers as such also where some are missing."""
+def _of_vectors(file: VectorFile) -> gpd.GeoDataFrame:
+    """All columns of a file of vectors, whole numbers as such also where some are missing, and its points."""
     with opened(file, None) as found:
-        parts = [pa.table(dict(batch.columns)) for batch in found.batches]
+        batches = list(found.batches)
+    parts = [pa.table(dict(batch.columns)) for batch in batches]
     if not parts:
-        return pd.DataFrame({name: [] for name in found.header.columns})
-    return pa.concat_tables(parts).to_pandas(
+        return gpd.GeoDataFrame({name: [] for name in found.header.columns}, geometry=[], crs=found.header.crs)
+    table = pa.concat_tables(parts).to_pandas(
         types_mapper={pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}.get
     )
+    shapes = np.concatenate([batch.geometry.shapes for batch in batches])
+    return gpd.GeoDataFrame(table, geometry=shapes, crs=found.header.crs)
 
 
-def estimate(points: pd.DataFrame, strata: Strata, place: str) -> Estimate:
-    """Areas and accuracies from a filled-in sample (Olofsson et al. 2014), design-based if the points are a
-    probability sample of this map.
+def _table(uri: str) -> pd.DataFrame:
+    try:
+        if not uri.endswith((".csv", ".parquet")):
+            return _of_vectors(VectorFile(uri, "--sample", usual=_LAYER))
+        with local_file(absolute(uri)) as path:
+            if uri.endswith(".parquet"):
+                return pd.read_parquet(path)
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False)  # NA is what somebody wrote
+            return frame.mask((frame == "") & (frame.columns != "reference"), pd.NA)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", expected="points of tilth sample, filled in", place=uri) from error
 
-    Raises InputError where they were drawn from another map, name classes it does not have, hold a point twice, or
-    leave a class of the map with fewer than two filled-in points.
-    """
-    missing = _missing(points, place)
-    checked = "design" in points.columns
-    if checked and set(points["design"].dropna().unique()) != {strata.design}:
+
+def _with_design(frame: pd.DataFrame, uri: str, design: str) -> pd.DataFrame:
+    """The points of the design, each with the reference it was given; InputError for a point that is none of them, that
+    stands there twice, or that was moved."""
+    try:
+        drawn = _table(design)
+    except InputError as error:
         raise InputError(
-            f"points drawn from map {', '.join(map(str, points['design'].dropna().unique()[:3]))}",
-            expected=f"{strata.design}, as it is now",
-            place=place,
-            remedy="the map was made anew since: its strata are others; draw again with tilth sample",
-        )
-    filled = points[points["reference"].notna() & points["map_code"].notna()]
-    mapped, reference = filled["map_code"].to_numpy(np.int64), filled["reference"].to_numpy(np.int64)
-    foreign = sorted(set(mapped.tolist()) - set(strata.codes))
-    if foreign:
-        raise InputError(f"map_code {foreign[:5]}", expected=f"codes of the map: {list(strata.codes)}", place=place)
-    codes = (*strata.codes, *sorted(set(reference.tolist()) - set(strata.codes)))
-    at = {code: index for index, code in enumerate(codes)}
-    matrix = np.zeros((len(codes), len(codes)), np.int64)
-    np.add.at(matrix, ([at[c] for c in mapped.tolist()], [at[c] for c in reference.tolist()]), 1)
-    area = np.zeros(len(codes))
-    area[: len(strata.codes)] = strata.area_km2
-    few = [codes[i] for i in np.flatnonzero((area > 0) & (matrix.sum(axis=1) < 2))]
-    if few:
+            f"the file of what the map says at these points {error.value}",
+            expected="the one that tilth sample wrote beside them",
+            place=design,
+            remedy="name it with --design",
+        ) from error
+    lacking = sorted(set(DESIGN) - set(drawn.columns)) or sorted({"id"} - set(frame.columns))
+    if lacking:
+        raise InputError(f"no column {lacking}", expected="as tilth sample wrote it", place=f"{uri}, {design}")
+    ids = _codes(frame["id"], "id", uri)
+    _refuse_twice(ids, uri)
+    foreign = ids[~ids.isin(drawn["id"])]
+    if len(foreign):
         raise InputError(
-            f"fewer than two filled-in points where the map says {few}",
-            expected="two or more in every class of the map: one has no variance",
-            place=place,
-            remedy="fill in more of the column reference",
+            f"point {foreign.tolist()[0]} is none of the {len(drawn)} that were drawn ({len(foreign)} such points)",
+            expected="points of one sample: others have no known chance to be drawn",
+            place=uri,
+            remedy=f"remove them, or name the design that belongs to these points (now {design}) with --design",
         )
-    return Estimate(codes, matrix, area, estimate_areas(matrix, area), len(points) - len(filled), missing, checked)
+    now = _placed(frame, str(drawn["crs"].iloc[0])).assign(
+        id=ids.astype(np.int64), reference=frame["reference"], there=True
+    )
+    joined = drawn.merge(now, on="id", how="left")
+    _refuse_moved(joined, uri)
+    joined["there"] = joined["there"].notna()
+    return joined
 
 
-def _missing(points: pd.DataFrame, place: str) -> int:
-    """How many points up to the largest number are not there; InputError where one is there twice."""
-    if "id" not in points.columns:
-        return 0
-    twice = points["id"][points["id"].duplicated()]
+def _placed(frame: pd.DataFrame, crs: str) -> pd.DataFrame:
+    """Where the points stand now, x_now and y_now in ``crs``; NaN where the file does not say."""
+    if isinstance(frame, gpd.GeoDataFrame):
+        shapes = frame.geometry.to_crs(crs) if frame.crs else frame.geometry
+        return pd.DataFrame({"x_now": shapes.x, "y_now": shapes.y}, index=frame.index)
+    columns = {f"{name}_now": pd.to_numeric(frame[name], errors="coerce") for name in ("x", "y") if name in frame}
+    return pd.DataFrame({"x_now": np.nan, "y_now": np.nan, **columns}, index=frame.index)
+
+
+def _refuse_moved(joined: pd.DataFrame, uri: str) -> None:
+    """InputError where a point no longer stands where it was drawn."""
+    off = np.hypot(joined["x_now"] - joined["x"], joined["y_now"] - joined["y"])
+    wrong = np.flatnonzero(off > joined["resolution"] / 2)
+    if len(wrong):
+        raise InputError(
+            f"point {joined['id'].iloc[wrong[0]]} stands {off.iloc[wrong[0]]:.0f} m from where it was drawn "
+            f"({len(wrong)} such points)",
+            expected="points where chance put them",
+            place=uri,
+            remedy="put them back; what the reference is at another place says nothing of the sample",
+        )
+
+
+def refuse_twice(points: pd.DataFrame, place: str) -> None:
+    """InputError where a number stands there twice."""
+    if "id" in points.columns:
+        _refuse_twice(points["id"], place)
+
+
+def _refuse_twice(ids: pd.Series, place: str) -> None:
+    twice = ids[ids.duplicated()]
     if len(twice):
         raise InputError(
             f"point {twice.iloc[0]} stands there twice", expected="each point of the sample once", place=place,
             remedy="remove what was repeated, or the column id where these are points of your own",
         )  # fmt: skip
-    return max(int(points["id"].max()), len(points)) - len(points)
+
+
+def _codes(given: pd.Series, column: str, place: str) -> pd.Series:
+    """Whole numbers, <NA> for none; InputError for something else."""
+    numbers = pd.to_numeric(given, errors="coerce")
+    wrong = given[given.notna() & (numbers.isna() | (numbers % 1 != 0))]
+    if len(wrong):
+        raise InputError(
+            f"{column} holds {str(wrong.iloc[0])!r}",
+            expected="codes of the legend, or nothing where none is known",
+            place=place,
+            remedy="give the code",
+        )
+    return numbers.astype("Int64")
 
 
 def _located(strata: Strata, tile: int, wanted: Sequence[tuple[int, int]]) -> list[tuple[int, float, float]]:

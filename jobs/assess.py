@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.accuracy import COUNTED
 from engine.assess.design import SMALLEST, allocate, sample_size
 from engine.errors import InputError
-from engine.judge import judge, judge_against, judge_over_dates, judges, note_of_cover, on_the_map, plain
+from engine.judge import estimate, judge, judge_against, judge_over_dates, judges, note_of_cover, on_the_map, plain
 from engine.keys import map_digest
 from engine.ledger import Ledger, Record
 from engine.map_values import map_values
 from engine.models import Card, load_model, model_digest, read_card
 from engine.objects import Objects, absolute
 from engine.plan import Plan
-from engine.points import Estimate, Strata, draw, estimate, read_points, write_points
+from engine.points import Strata, draw, read_points, write_points
 from engine.samples import LabelOptions, Legend, is_raster
 from engine.store import layout_of
 from engine.train import TrainRequest, domain_of
@@ -90,14 +91,16 @@ def assess(
     column: str | None = None,
     sample: str | None = None,
     *,
+    design: str | None = None,
     against: str | None = None,
     out: str | None = None,
     dates: int = 8,
 ) -> tuple[dict[str, Any], str]:
     """Judge a finished run, and keep the numbers and the page beside earlier ones. Returns the facts and the folder.
 
-    ``labels``, ``column``: other labels than the training's. ``sample``: points of ``tilth sample``, filled in.
-    ``against``: uri of another model, to be told apart from this one.
+    ``labels``, ``column``: other labels than the training's. ``sample``: points of ``tilth sample``, filled in;
+    ``design``: the second file of these, where it does not lie beside them. ``against``: uri of another model, to be
+    told apart from this one.
     """
     done = finished(run)
     facts: dict[str, Any] = {
@@ -117,7 +120,7 @@ def assess(
             place="labels",
             remedy="name some with --labels, or a filled-in --sample",
         )
-    facts["areas"] = _areas(done, sample)
+    facts["areas"] = _areas(done, sample, design)
     folder = Objects(out or f"{done.spec.output.uri}/{FOLDER}")
     keep(folder, facts)
     return facts, folder.uri
@@ -142,16 +145,18 @@ def draw_sample(run: str, out: str, *, size: int | None = None, error: float | N
         raise InputError(
             str(problem), place="--size or --error", remedy="a larger --size, or an --error between 0 and 1"
         ) from problem
-    write_points(draw(strata, points, seed), absolute(out))
+    design = write_points(draw(strata, points, seed), absolute(out))
     return plain(
         {
             "out": absolute(out),
-            "design": strata.design,
+            "design": design,
+            "map": strata.map,
             "points": int(points.sum()),
             "asked": wanted,
             "seed": seed,
             "smallest": SMALLEST,
             "expected_users_accuracies_from": whence,
+            "km2_is": COUNTED,
             "strata": [
                 {"code": code, "name": name, "km2": area, "points": int(count), "expected_users_accuracy": users}
                 for code, name, area, count, users in zip(
@@ -226,21 +231,17 @@ def _by_labels(done: Finished, request: TrainRequest, foreign: bool, dates: int,
     return {"labels": told, **found, **compared, "timing": timing}
 
 
-def _areas(done: Finished, sample: str | None) -> dict[str, Any]:
+def _areas(done: Finished, sample: str | None, design: str | None) -> dict[str, Any]:
     """Mapped areas, and with a filled-in sample the estimated ones."""
     strata = _strata(done)
-    found = estimate(read_points(absolute(sample)), strata, sample) if sample else None
-    names = dict(zip(strata.codes, strata.names, strict=True))
-    codes = found.codes if found else strata.codes
-    rows = [{"code": code, "name": names.get(code, f"code {code}, not of the map")} for code in codes]
+    found = estimate(read_points(absolute(sample), design and absolute(design)), strata, sample) if sample else None
+    codes, names = (found.codes, found.names) if found else (strata.codes, strata.names)
+    rows: list[dict[str, Any]] = [{"code": code, "name": name} for code, name in zip(codes, names, strict=True)]
     mapped = np.zeros(len(codes))
     mapped[: len(strata.codes)] = strata.area_km2
-    for row, area in zip(rows, mapped, strict=True):
-        row["mapped_km2"] = area
-    if found:
-        for index, row in enumerate(rows):
-            row |= _estimated(found, index)
-    facts: dict[str, Any] = {"classes": rows, "mapped_km2": mapped.sum()}
+    for index, row in enumerate(rows):
+        row |= {"mapped_km2": mapped[index], **(found.row(index) if found else {})}
+    facts: dict[str, Any] = {"classes": rows, "mapped_km2": mapped.sum(), "mapped_km2_is": COUNTED}
     if found:
         facts["sample"] = {
             "uri": sample,
@@ -248,25 +249,11 @@ def _areas(done: Finished, sample: str | None) -> dict[str, Any]:
             "without_reference": found.unfilled,
             "missing": found.missing,
             "drawn_from_this_map": found.checked,
-            "overall_accuracy": _spread(found.areas.overall, found.areas.overall_se, 1.0),
+            "overall_accuracy": found.overall,
             "confusion_rows_map_columns_reference": found.matrix,
+            "notes": found.notes,
         }
     return dict(plain(facts))
-
-
-def _estimated(found: Estimate, index: int) -> dict[str, Any]:
-    areas = found.areas
-    return {
-        "estimated_km2": _spread(areas.area[index], areas.area_se[index]),
-        "users_accuracy": _spread(areas.users[index], areas.users_se[index], 1.0),
-        "producers_accuracy": _spread(areas.producers[index], areas.producers_se[index], 1.0),
-    }
-
-
-def _spread(value: float, error: float, most: float = np.inf) -> dict[str, float]:
-    """A number with its 95 % interval, cut to what it can be."""
-    half = 1.959963984540054 * error
-    return {"value": value, "low": max(0.0, value - half), "high": min(most, value + half), "standard_error": error}
 
 
 def _strata(done: Finished) -> Strata:
@@ -282,6 +269,7 @@ def _strata(done: Finished) -> Strata:
         pixels=np.array([[r.body["pixels"].get(str(i), 0) for i in range(count)] for r in records], np.int64),
         model=done.digest,
         values=map_values(done.card, done.spec.output.codes),
+        map=map_digest(done.mapped),
     )
 
 

@@ -16,6 +16,7 @@ import pyogrio
 import shapely
 from rasterio.errors import RasterioError
 
+from engine.accuracy import COUNTED
 from engine.errors import TilthError
 from engine.keys import map_digest
 from engine.ledger import Ledger, Record
@@ -144,6 +145,7 @@ def _report(
         "run": spec.digest(),
         "season": stated(spec),
         "area_km2_by_class": area,
+        "area_km2_is": COUNTED,
         "area_km2_mapped": round(mapped, 6),
         "area_km2_without_data": round(sum(r.body.get("asked", 0) for r in records) * pixel_km2 - mapped, 6),
         "tiles": {

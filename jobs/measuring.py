@@ -23,6 +23,9 @@ def assess(
     sample: Annotated[
         str | None, typer.Option(help="Points of tilth sample, with the column reference filled in.")
     ] = None,
+    design: Annotated[
+        str | None, typer.Option(help="The second file of tilth sample, where it does not lie beside --sample.")
+    ] = None,
     against: Annotated[str | None, typer.Option(help="Another model of the same blocks, to compare with.")] = None,
     out: Annotated[str | None, typer.Option(help="Where to write; else RUN/assessment.")] = None,
     dates: Annotated[int, typer.Option(help="Cut-off dates on the F1 curve.", min=1)] = 8,
@@ -36,7 +39,7 @@ def assess(
     from jobs.assess import assess as judge
     from jobs.assessments import listed
 
-    facts, folder = judge(run, labels, column, sample, against=against, out=out, dates=dates)
+    facts, folder = judge(run, labels, column, sample, design=design, against=against, out=out, dates=dates)
     show.assessment(facts, folder, listed(Objects(folder), facts["map"]), as_json)
 
 
@@ -48,7 +51,8 @@ def sample(
     seed: Annotated[int, typer.Option(help="Equal seeds draw equal points.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Draw points at random from each class of a finished map, to be looked up and given to assess.
+    """Draw points at random from each class of a finished map, to be looked up and given to assess. What the map says
+    there goes into a second file, so that who looks them up does not see it.
 
     Example: tilth sample job.yaml --error 0.02 --out points.gpkg
     """

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from engine.accuracy import COUNTED
 from engine.errors import InputError
 from engine.keys import needed
 from engine.ledger import Record
@@ -114,6 +115,7 @@ def parcel_report(register: Register | None, records: Sequence[Record], card: Ca
         for source, number in table["from"].items():
             sources[source] = sources.get(source, 0) + number
     return {
+        "area_km2_is": COUNTED,
         "by_crop": {
             names.get(code, "no observation"): {
                 "parcels": int(number),

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from engine.accuracy import COUNTED
 from engine.errors import SpecError
 from engine.ledger import Record
 from engine.run import Progress
@@ -161,6 +162,7 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
     """The end of a run, in a few lines."""
     for name, row in report["area_km2_by_class"].items():
         _line(f"  {name}: {row['km2']:.4g} km2")
+    _line(f"  {COUNTED}")
     if parcels := report.get("parcels"):
         share = parcels["review"] / max(parcels["parcels"], 1)
         _line(f"{parcels['parcels']} parcels, {share:.0%} of them for review: {spec.output.uri}/parcels")
@@ -210,16 +212,22 @@ def assessment(facts: Mapping[str, Any], folder: str, kept: Sequence[Mapping[str
         _line(line)
     if row := facts.get("against", {}).get("macro_f1"):
         _line(f"macro-F1 minus that of {facts['against']['uri']}: {row['difference']:+.3f} ({_span(row)})")
-    for note in facts.get("notes", ()):
+    for note in [*facts.get("notes", ()), *facts["areas"].get("sample", {}).get("notes", ())]:
         _line(f"note: {note}")
     for row in facts["areas"]["classes"] if "sample" in facts["areas"] else ():
         area = row["estimated_km2"]
-        _line(f"  {row['name']}: {area['value']:.4g} km2 ({area['low']:.4g} to {area['high']:.4g})")
+        _line(f"  {row['name']}: {_estimated(area)}")
     for line in said_of_model(facts["model"]):
         _line(f"model: {line}")
     for row in (row for row in kept if not row["of_the_map_there"]):
         _line(f"note: {folder}/{row['folder']} is {_whose(row, True)}")
     _line(f"page: {folder}/assessment.html   numbers: {folder}/assessment.json")
+
+
+def _estimated(area: Mapping[str, Any]) -> str:
+    value = "area not defined" if area["value"] is None else f"{area['value']:.4g} km2"
+    between = f"interval {area['reason']}" if area["low"] is None else f"{area['low']:.4g} to {area['high']:.4g}"
+    return f"{value} ({between})"
 
 
 def _agreement(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -248,8 +256,10 @@ def design(facts: Mapping[str, Any], as_json: bool) -> None:
         return
     for row in facts["strata"]:
         _line(f"  {row['name']}: {row['points']} points on {row['km2']:.4g} km2")
+    _line(f"km2 are {COUNTED}")
     fewer = f", of {facts['asked']} asked: the map has no more pixels" if facts["points"] < facts["asked"] else ""
     _line(f"{facts['points']} points{fewer}, in {facts['out']}")
+    _line(f"what the map says there, not to be seen by who looks them up: {facts['design']}")
     _line(f"user's accuracies to expect: {facts['expected_users_accuracies_from']}")
     _line("fill in the column reference with codes of the legend, then: tilth assess RUN --sample FILE")
 

@@ -63,7 +63,6 @@ SIDEWAYS = {
     ("training", "accuracy"): "what is trained is judged",
     ("training", "features"): "what was known at a drawn cut-off is filled as a map's input is",
     ("assess", "accuracy"): "the same scores, resampled and permuted",
-    ("points", "accuracy"): "areas are estimated from the points",
     ("points", "assess"): "points are drawn by a design",
     ("points", "read"): "its pixels are read whole, as any raster's are",
     ("points", "objects"): "points are a file that a person named",

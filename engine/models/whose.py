@@ -60,8 +60,8 @@ def figures(row: Mapping[str, Any]) -> str:
     if not every.get("unknown_share"):
         return _figures(row)
     return (
-        f"{_figures(every)} with all labelled classes counted, {every['unknown_share']:.0%} of the labelled land being of "
-        f"classes that the model does not know; {_figures(row)} of those it knows"
+        f"{_figures(every)} with all labelled classes counted, {every['unknown_share']:.0%} of the labelled land being "
+        f"of classes that the model does not know; {_figures(row)} of those it knows"
     )
 
 

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from engine.accuracy import COUNTED
 from jobs.notes import said_of_model
 from jobs.page import charts, season
 from jobs.page.parts import blocks, heading, number, percent, ranged, section
@@ -193,15 +194,18 @@ def _areas(facts: Mapping[str, Any]) -> str:
     head = "<th>class</th><th>mapped, km²</th>"
     if sample is None:
         text = (
-            "Pixels counted on the map. A count is no estimate: errors of the map do not cancel. Draw a probability "
-            "sample (tilth sample), fill it in, and give it to tilth assess --sample."
+            f"{COUNTED[0].upper()}{COUNTED[1:]}: draw a probability sample, fill it in, and give it to tilth assess "
+            "--sample."
         )
     else:
         text = (
             f"Estimated from {sample['points']} points of a stratified random sample (Olofsson et al. 2014), with 95 % "
-            f"intervals. Overall accuracy {' '.join(ranged(sample['overall_accuracy']))}."
+            f"intervals; user's accuracies with exact ones. Overall accuracy "
+            f"{' '.join(ranged(sample['overall_accuracy']))}."
             + "".join(f" {sample[k]} points {_LACK[k]}; if not by chance, areas are off." for k in _LACK if sample[k])
             + ("" if sample["drawn_from_this_map"] else " The file does not say which map it was drawn from.")
+            + "".join(f" {escape(note)}" for note in sample["notes"])
+            + f" Mapped areas are {COUNTED}."
         )
         head += "<th>estimated, km²</th><th>user's</th><th>producer's</th>"
     rows = "".join(f"<tr>{''.join(_area_cells(row))}</tr>" for row in facts["classes"])
@@ -213,8 +217,14 @@ def _area_cells(row: Mapping[str, Any]) -> Iterator[str]:
     yield f"<th>{escape(row['name'])}</th><td>{row['mapped_km2']:,.4g}</td>"
     if "estimated_km2" in row:
         area = row["estimated_km2"]
-        half = (area["high"] - area["value"]) if area["value"] is not None else 0
-        yield f"<td>{area['value']:,.4g} ± {half:,.2g}</td>"
+        half = f" ± {area['high'] - area['value']:,.2g}" if area["low"] is not None else _reason(area)
+        yield f"<td>{number(area['value'], None)}{half}</td>"
         for key in ("users_accuracy", "producers_accuracy"):
             value, span = ranged(row[key])
-            yield f"<td>{value} <small>{span}</small></td>"
+            told = _reason(row[key]) if row[key]["low"] is None else f" <small>{span}</small>"
+            yield f"<td>{value}{told}</td>"
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    """Why there is no interval."""
+    return f'<small class="reason">{escape(row["reason"])}</small>'

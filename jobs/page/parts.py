@@ -31,9 +31,11 @@ def blocks(count: int) -> str:
     return "1 block" if count == 1 else f"{count:,} blocks"
 
 
-def number(value: float | None, places: int = 2) -> str:
-    """Rounded; a dash where there is none."""
-    return "–" if value is None else f"{value:.{places}f}"
+def number(value: float | None, places: int | None = 2) -> str:
+    """Rounded to so many places, None: to four digits; a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,.4g}" if places is None else f"{value:.{places}f}"
 
 
 def percent(value: float | None) -> str:

@@ -26,9 +26,38 @@ def test_the_worked_example_of_olofsson_2014_is_reproduced() -> None:
 
 
 def test_an_area_estimate_needs_two_samples_in_every_class_that_has_area() -> None:
-    with pytest.raises(ValueError, match="2 samples"):
-        estimate_areas(np.array([[1, 0], [0, 5]]), np.array([10.0, 10.0]))
+    few = estimate_areas(np.array([[1, 0], [2, 5]]), np.array([10.0, 10.0]))
+    assert np.isnan([few.overall_se, *few.area_se, few.users_se[0], few.users_between[0][0]]).all()
+    assert few.area.sum() == 20.0 and few.users[0] == 1.0 and few.users_se[1] > 0, "the rest is known"
+    none = estimate_areas(np.array([[0, 0], [2, 5]]), np.array([10.0, 10.0]))
+    assert np.isnan([none.overall, *none.area, none.users[0]]).all() and none.users[1] == pytest.approx(5 / 7)
     assert estimate_areas(np.array([[0, 0], [1, 5]]), np.array([0.0, 10.0])).area.sum() == 10.0
+
+
+def test_points_that_all_agree_are_no_proof_and_looking_at_every_pixel_is() -> None:
+    matrix, area = np.array([[5, 0], [0, 8]]), np.array([30.0, 70.0])
+    found = estimate_areas(matrix, area)
+    assert found.overall == 1.0 and found.overall_se > 0.03 and (found.area_se > 3).all()
+    assert found.users_between[0].tolist() == pytest.approx([0.025 ** (1 / 5), 0.025 ** (1 / 8)])
+    assert found.users_between[1].tolist() == [1.0, 1.0]
+    more = estimate_areas(100 * matrix, area)
+    assert 0 < more.overall_se < found.overall_se / 20
+    whole = estimate_areas(matrix, area, np.array([5, 8]))
+    assert whole.overall_se == 0 and (whole.area_se == 0).all()
+    mixed = estimate_areas(np.array([[4, 1, 0], [2, 6, 0], [0, 0, 9]]), np.array([30.0, 60.0, 10.0]))
+    assert mixed.users_between[0][0] < 0.4 and mixed.users_between[1][0] > 0.99
+    never = estimate_areas(np.array([[4, 1, 0], [2, 6, 0], [2, 1, 0]]), np.array([30.0, 60.0, 10.0]))
+    assert never.area[2] == 0 and np.isnan(never.area_se[2]), "no point of a class is no proof that there is none"
+
+
+def test_exact_intervals_hold_the_truth_at_least_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(300):
+        right = rng.binomial(20, 0.9)
+        low, high = estimate_areas(np.array([[right, 20 - right], [5, 5]]), np.array([1.0, 1.0])).users_between
+        hits += bool(low[0] <= 0.9 <= high[0])
+    assert hits >= 285
 
 
 def test_scores_agree_with_scikit_learn() -> None:

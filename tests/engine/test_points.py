@@ -12,8 +12,9 @@ import pytest
 import rasterio
 
 from engine.errors import InputError
+from engine.judge import estimate
 from engine.map_values import MapValues
-from engine.points import Strata, draw, estimate, read_points, write_points
+from engine.points import DESIGN, Strata, design_of, draw, read_points, write_points
 from engine.types import Grid
 from tests.engine.test_accuracy import OLOFSSON, OLOFSSON_MAPPED_PX
 
@@ -37,7 +38,9 @@ def made_strata(folder: Path) -> tuple[Strata, np.ndarray]:
         places.append(str(path))
     pixels = [[int((whole[t.core.y0 : t.core.y1, t.core.x0 : t.core.x1] == k).sum()) for k in range(3)] for t in tiles]
     names = ("wheat", "maize", "beet")
-    return Strata(GRID, (110, 120, 130), names, tuple(tiles), tuple(places), np.array(pixels), "abc", INDICES), whole
+    return Strata(
+        GRID, (110, 120, 130), names, tuple(tiles), tuple(places), np.array(pixels), "abc", INDICES, "1a2b3c"
+    ), whole
 
 
 def at_points(frame: pd.DataFrame, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,25 +74,125 @@ def test_pixels_of_a_class_are_drawn_equally_often_wherever_they_lie(tmp_path: P
         assert ((own - expected) ** 2 / expected / (1 - count / len(own))).mean() == pytest.approx(1, abs=0.5)
 
 
+def filled_in(path: Path, references: pd.Series) -> None:
+    """The file with its column ``reference`` filled in, by id."""
+    frame = pd.read_csv(path) if path.suffix == ".csv" else gpd.read_file(path)
+    frame["reference"] = frame["id"].map(references)
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_file(path, driver="GPKG", layer="points")
+
+
 @pytest.mark.parametrize("name", ["points.csv", "points.gpkg"])
-def test_points_come_back_as_they_were_written_and_filled_in(tmp_path: Path, name: str) -> None:
+def test_an_interpreter_does_not_see_what_the_map_says_and_a_second_file_brings_it_back(
+    tmp_path: Path, name: str
+) -> None:
     strata, _ = made_strata(tmp_path)
     frame, path = draw(strata, np.array([20, 20, 6]), 2), str(tmp_path / name)
-    write_points(frame, path)
+    assert write_points(frame, path) == design_of(path) == str(tmp_path / "points.design.parquet")
+    seen = pd.read_csv(path) if name.endswith("csv") else gpd.read_file(path)
+    assert set(seen.columns) - {"geometry"} == {"id", "x", "y", "longitude", "latitude", "reference"}
+    assert seen["reference"].isna().all() and seen["id"].tolist() == list(range(1, 47))
+    runs = (frame["map_code"].to_numpy()[1:] != frame["map_code"].to_numpy()[:-1]).sum()
+    assert runs > 15, "classes come in no order"
+    hidden = pd.read_parquet(design_of(path))
+    assert list(hidden.columns) == list(DESIGN) and set(hidden["map"]) == {strata.map}
+    chance = hidden.groupby("map_code")["inclusion_probability"].first()
+    assert chance[130] == 6 / strata.pixels.sum(axis=0)[2]
     with pytest.raises(InputError, match="is there already"):
         write_points(frame, path)
     empty = read_points(path)
     assert empty["reference"].isna().all() and empty["map_code"].tolist() == frame["map_code"].tolist()
-    filled = frame.assign(reference=frame["map_code"])
-    filled.loc[filled.index[:3], "reference"] = pd.NA
-    Path(path).unlink()
-    write_points(filled, path)
+    references = frame.set_index("id")["map_code"].astype("Int64")
+    references[[1, 2, 3]] = pd.NA
+    filled_in(Path(path), references)
     found = estimate(read_points(path), strata, path)
-    assert found.unfilled == 3 and found.checked and found.areas.overall == 1.0
+    assert found.unfilled == 3 and found.checked and found.areas.overall == 1.0 and found.missing == 0
     np.testing.assert_allclose(found.areas.area, strata.area_km2)
     if name.endswith("gpkg"):
         lonlat = gpd.read_file(path).to_crs("EPSG:4326").geometry
         np.testing.assert_allclose(lonlat.x, frame["longitude"], atol=1e-6)
+    moved = tmp_path / "elsewhere.parquet"
+    Path(design_of(path)).rename(moved)
+    with pytest.raises(InputError, match=r"the file of what the map says.*--design"):
+        read_points(path)
+    assert estimate(read_points(path, str(moved)), strata, path).unfilled == 3
+
+
+def test_points_that_are_none_of_the_sample_are_refused_and_what_stands_for_no_reference_is_told(
+    tmp_path: Path,
+) -> None:
+    strata, _ = made_strata(tmp_path)
+    frame, path = draw(strata, np.array([20, 20, 6]), 2), str(tmp_path / "points.csv")
+    write_points(frame, path)
+    filled_in(Path(path), frame.set_index("id")["map_code"])
+    whole = pd.read_csv(path, dtype=str)
+
+    def changed(table: pd.DataFrame) -> str:
+        table.to_csv(path, index=False)
+        return path
+
+    for table, words in (
+        (pd.concat([whole, whole[whole["id"] == "7"]]), "point 7 stands there twice"),
+        (whole.assign(id=whole["id"].replace("7", "700")), "point 700 is none of the 46 that were drawn"),
+        (
+            whole.assign(x=whole["x"].mask(whole["id"] == "7", "500123.0")),
+            "point 7 stands .* m from where it was drawn",
+        ),
+        (whole.assign(reference="wheat"), "reference holds 'wheat'"),
+        (whole.drop(columns="id"), "no column"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_points(changed(table))
+    few = whole[whole["id"] != "5"].copy()
+    few.loc[few["id"].isin(["1", "2"]), "reference"] = "NA"
+    few.loc[few["id"] == "3", "reference"] = "  "
+    few.loc[few["id"].isin(["10", "11", "12"]), "reference"] = "999"
+    found = estimate(read_points(changed(few)), strata, path)
+    assert (found.missing, found.unfilled, dict(found.written)) == (1, 3, {"NA": 2})
+    assert found.names[3] == "code 999, not of the map" and int(found.matrix.sum()) == 42
+    told = " ".join(found.notes)
+    assert "2 points hold 'NA'" in told and "code 999, not of the map (3)" in told
+
+
+def test_a_stratum_with_too_few_points_has_no_interval_and_says_so(tmp_path: Path) -> None:
+    strata, _ = made_strata(tmp_path)
+    frame = draw(strata, np.array([20, 20, 6]), 2)
+    one = frame.assign(reference=frame["map_code"]).astype({"reference": "Int64"})
+    beet = one["map_code"] == 130
+    one.loc[beet & (one["id"] != one.loc[beet, "id"].iloc[0]), "reference"] = pd.NA
+    found = estimate(one, strata, "table")
+    row, overall = found.row(0), found.overall
+    assert row["estimated_km2"]["value"] > 0 and np.isnan(row["estimated_km2"]["low"])
+    assert (
+        row["estimated_km2"]["reason"] == overall["reason"] == "not defined: too few points: 1 where the map says beet"
+    )
+    assert found.row(2)["users_accuracy"]["reason"].startswith("not defined: too few points")
+    assert 0 < row["users_accuracy"]["low"] < 1 == row["users_accuracy"]["high"], "20 of 20 are no proof"
+    assert any("1 where the map says beet" in note for note in found.notes)
+    one.loc[beet, "reference"] = pd.NA
+    found = estimate(one, strata, "table")
+    assert np.isnan(found.row(0)["estimated_km2"]["value"]) and found.row(0)["users_accuracy"]["value"] == 1
+    everywhere = estimate(frame.assign(reference=frame["map_code"]), strata, "table")
+    for index in range(3):
+        area = everywhere.row(index)["estimated_km2"]
+        assert area["low"] < area["value"] < area["high"], "never ± 0"
+        assert everywhere.row(index)["producers_accuracy"]["low"] < 1
+    with pytest.raises(InputError, match="not one point has a reference"):
+        estimate(frame, strata, "table")
+
+
+def test_a_file_of_before_there_were_two_is_read_still(tmp_path: Path) -> None:
+    strata, _ = made_strata(tmp_path)
+    frame = draw(strata, np.array([20, 20, 6]), 2)
+    old = pd.DataFrame(frame)[["id", "map_code", "map_name", "x", "y", "longitude", "latitude"]]
+    path = tmp_path / "old.csv"
+    old.assign(design=strata.design, reference=frame["map_code"]).to_csv(path, index=False)
+    found = estimate(read_points(str(path)), strata, str(path))
+    assert found.checked and int(found.matrix.sum()) == 46
+    with pytest.raises(InputError, match="its strata are others"):
+        estimate(read_points(str(path)), replace(strata, model="other"), str(path))
 
 
 def test_the_worked_example_of_olofsson_2014_comes_through_a_table_of_points() -> None:
@@ -122,9 +225,7 @@ def test_what_is_no_sample_of_this_map_is_refused_with_a_remedy(tmp_path: Path) 
     with pytest.raises(InputError, match=r"point 1 stands there twice.*each point"):
         estimate(pd.concat([filled, filled[filled["id"] == 1]]), strata, "table")
     with pytest.raises(InputError, match="its strata are others"):
-        estimate(filled, replace(strata, model="other"), "table")
-    with pytest.raises(InputError, match=r"two filled-in points where the map says \[110, 120, 130\]"):
-        estimate(frame, strata, "table")
+        estimate(filled, replace(strata, map="other"), "table")
     with pytest.raises(InputError, match=r"map_code \[5\]"):
         estimate(filled.assign(map_code=5), strata, "table")
     for name, text, said in (

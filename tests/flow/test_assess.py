@@ -67,6 +67,7 @@ def test_the_training_s_own_test_blocks_judge_and_say_what_it_reported(finished:
     assert (timing["steps"], timing["dates"][-1]) == ([2, 4, 6, 8], "2024-10-27")
     assert timing["macro_f1"][-1] == facts["accuracy"]["macro_f1"], "all steps known is the model as it maps"
     assert np.shape(facts["attention"]["values"]) == (8, len(facts["attention"]["features"]))
+    assert "no estimate" in facts["areas"]["mapped_km2_is"] and "no estimate" in finished.report()["area_km2_is"]
     assert facts["areas"]["mapped_km2"] == pytest.approx(finished.report()["area_km2_mapped"], abs=1e-5)
 
 
@@ -197,7 +198,8 @@ def test_a_sample_drawn_filled_in_and_given_back_estimates_the_areas(
         rows, cols = rasterio.transform.rowcol(source.transform, frame["x"], frame["y"])
     drawn = finished.product("class")[np.asarray(rows, int), np.asarray(cols, int)]
     codes = [row["code"] for row in design["strata"]]
-    assert [codes[index] for index in drawn] == frame["map_code"].tolist()
+    hidden = pd.read_parquet(design["design"]).set_index("id")["map_code"]
+    assert [codes[index] for index in drawn] == hidden[frame["id"]].tolist() and "map_code" not in frame
     with rasterio.open(country.truth[2024]) as source:
         truth = [int(value[0]) for value in source.sample(zip(frame["x"], frame["y"], strict=True))]
     frame.assign(reference=truth).to_csv(path, index=False)
@@ -208,7 +210,10 @@ def test_a_sample_drawn_filled_in_and_given_back_estimates_the_areas(
     assert sum(row["estimated_km2"]["value"] for row in areas["classes"]) == pytest.approx(
         areas["mapped_km2"], abs=1e-4
     )
-    assert "stratified random sample" in Path(folder, "assessment.html").read_text()
+    text = Path(folder, "assessment.html").read_text()
+    assert "stratified random sample" in text and "no estimate" in text and not re.search(r"± 0\b(?!\.)", text)
+    (row,) = json.loads(Path(folder, "index.json").read_text())["assessments"]
+    assert row["by"] == ["sample"] and row["of_the_map_there"]
     with pytest.raises(InputError, match="one of --size and --error"):
         draw_sample(finished.map, str(tmp_path / "x.csv"))
     with pytest.raises(InputError, match="cannot give two to each"):
