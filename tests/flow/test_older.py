@@ -96,7 +96,7 @@ def test_a_new_map_leaves_nothing_of_the_one_before_standing_as_its_own(
     assert after["map"] != before["map"] and Path(uri, "map.png").read_bytes() != picture
     (row,) = json.loads(Path(uri, "assessment", "index.json").read_text())["assessments"]
     assert (row["map"], row["of_the_map_there"]) == (before["map"], False)
-    told = run("assess", uri, "--dates", "1")
+    told = run("assess", uri, "--labels", job.spec["labels"]["uri"], "--dates", "1")
     assert f"{row['folder']} is of map {before['map'][:12]}, not the one that is there" in told
     assert "another map" in Path(uri, "assessment", "assessment.html").read_text()
 
