@@ -180,4 +180,4 @@ def write_map(folder: Path, tile: str, shape: tuple[int, int]) -> str:
     """A tile's class raster without data in its first two rows."""
     values = np.zeros(shape, np.uint8)
     values[:2] = 255
-    return str(write_raster(folder / f"{tile}.tif", values))
+    return str(write_raster(folder / f"{tile}.tif", values, nodata=255))
