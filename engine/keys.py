@@ -15,6 +15,7 @@ from engine.features import FEATURES_VERSION, deciding, layers_needed
 from engine.ground import MaskOptions, mask_identity
 from engine.ledger import Record
 from engine.models import Card
+from engine.models.familiarity import FAMILIARITY_VERSION
 from engine.output import OUTPUT_VERSION, OutputOptions
 from engine.parcels import ParcelOptions, Register
 from engine.plan import Plan
@@ -40,9 +41,10 @@ def map_keys(
     the cube change nothing in the map. Where a tile owns parcels, its key covers these, and the zarr shards and the
     area of every tile that they reach into.
     """
+    tells = [FAMILIARITY_VERSION, output.unfamiliar, output.unfamiliar_below] if output.tells else []
     common = digest(
         [FEATURES_VERSION, FORWARD_VERSION, OUTPUT_VERSION, plan.grid.crs, plan.grid.resolution, model, micro_batch,
-         list(output.products), output.profile.model_dump(), output.codes, mask_identity(mask), stated]
+         list(output.products), output.profile.model_dump(), output.codes, mask_identity(mask), stated, tells]
     )  # fmt: skip
     layers = layers_needed(card.recipe.features)
     reached = [plan.grid.bounds(tile.core.padded(card.halo)) for tile in plan.tiles]

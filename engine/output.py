@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,12 +23,13 @@ from engine.earth import union_box
 from engine.errors import TilthError
 from engine.map_values import NODATA, MapValues, map_values
 from engine.models.card import Card
+from engine.models.familiarity import FALSE_ALARMS
 from engine.types import ClassMap, Grid, Options, Tile
 
 OUTPUT_VERSION = "output-2"
 """Raised whenever the bytes of published files change for the same map: it is part of every map tile's key."""
 
-Product = Literal["class", "confidence"]
+Product = Literal["class", "confidence", "familiarity"]
 
 
 class ProfileOptions(Options):
@@ -44,25 +46,56 @@ class OutputOptions(Options):
 
     uri: str
     """Folder or s3://bucket/prefix that the map is published in."""
-    products: Annotated[tuple[Product, ...], Field(min_length=1)] = ("class", "confidence")
-    """Layers to publish."""
+    products: Annotated[tuple[Product, ...], Field(min_length=1)] = ("class", "confidence", "familiarity")
+    """Layers of the map: the winning class, its calibrated probability, and how familiar the pixel is to the model.
+    Where the key is left out, a model that cannot tell the familiar maps without that layer."""
+    unfamiliar: Literal["keep", "mask"] = "keep"
+    """What becomes of pixels unlike all that the model was trained on: they keep their class, or are no data in every
+    layer but familiarity, and are counted apart in the report."""
+    unfamiliar_below: Annotated[int, Field(ge=1, le=50)] = FALSE_ALARMS
+    """Pixels of a familiarity below this are told unfamiliar. So many in a hundred pixels of land like the validation
+    samples are told so by mistake: the false alarms."""
     profile: ProfileOptions = ProfileOptions()
     """How the published rasters (COGs) are written."""
     codes: bool = False
     """Whether class.tif holds the crops' codes (uint16, or uint32 where one is larger; no data is the type's largest)
     instead of indices with a palette; classes.csv says which value is which crop."""
 
+    @property
+    def tells(self) -> bool:
+        """Whether it is asked how familiar pixels are."""
+        return "familiarity" in self.products or self.unfamiliar == "mask"
+
 
 def cog_files(grid: Grid, tile: Tile, card: Card, classes: ClassMap, options: OutputOptions) -> dict[str, bytes]:
     """The tile's products as file name -> COG bytes, each checked."""
     held = map_values(card, options.codes)
-    planes = {"class": held.plane(classes.class_index), "confidence": classes.confidence}
+    planes = {
+        "class": held.plane(classes.class_index), "confidence": classes.confidence, "familiarity": classes.familiarity,
+    }  # fmt: skip
     files = {}
     for product in options.products:
-        data = _cog(planes[product], grid, tile, product, card, options)
-        _check(data, planes[product], f"tile {tile.id}, {product}")
+        plane = planes[product]
+        if plane is None:  # of a model that cannot tell the familiar, as the job has said
+            continue
+        data = _cog(plane, grid, tile, product, card, options)
+        _check(data, plane, f"tile {tile.id}, {product}")
         files[f"{product}.tif"] = data
     return files
+
+
+def told_unfamiliar(classes: ClassMap, below: int) -> NDArray[np.bool_]:
+    """(y, x) True where a mapped pixel's familiarity is below ``below``; nowhere, where it was not asked for."""
+    if classes.familiarity is None:
+        return np.zeros(classes.class_index.shape, np.bool_)
+    return (classes.familiarity < below) & (classes.class_index != NODATA)
+
+
+def without(classes: ClassMap, unfamiliar: NDArray[np.bool_]) -> ClassMap:
+    """The map with no data for class and confidence of these pixels (y, x); their familiarity stays, and says why."""
+    hidden = (np.where(unfamiliar, NODATA, plane) for plane in (classes.class_index, classes.confidence))
+    index, confidence = (plane.astype(np.uint8) for plane in hidden)
+    return replace(classes, class_index=index, confidence=confidence)
 
 
 def stac_item(
@@ -133,6 +166,8 @@ def stac_collection(
 
     ``facts``: as for ``stac_item``; ``model`` may be what is told of it, with whose its accuracy is.
     """
+    told = "familiarity.gti.gpkg" in mosaics
+    layers = "Class, confidence and familiarity" if told else "Class and confidence"
     boxes = [bbox for _, bbox in items] or [facts["bbox"]]
     return {
         "type": "Collection",
@@ -140,7 +175,7 @@ def stac_collection(
         "stac_extensions": [_CLASSIFICATION, _PROCESSING],
         "id": facts["name"],
         "title": f"Crop map {facts['name']}",
-        "description": f"Class and confidence per pixel, {facts['start'][:10]} to {facts['end'][:10]}.",
+        "description": f"{layers} per pixel, {facts['start'][:10]} to {facts['end'][:10]}.",
         "license": "other",
         "extent": {"spatial": {"bbox": [union_box(boxes)]}, "temporal": {"interval": [[facts["start"], facts["end"]]]}},
         "item_assets": {
@@ -149,6 +184,7 @@ def stac_collection(
                 "classification:classes": classification(card, map_values(card, codes)),
             },
             "confidence": {"title": _TITLES["confidence"], "unit": "%"},
+            **({"familiarity": {"title": _TITLES["familiarity"], "unit": "%"}} if told else {}),
             **({"parcels": {"title": _TITLES["parcels"], "type": _PARQUET}} if parcels else {}),
         },
         **({"tilth:model": facts["model"]} if "model" in facts else {}),
@@ -189,6 +225,7 @@ def classification(card: Card, held: MapValues) -> list[dict[str, Any]]:
 _TITLES = {
     "class": "winning class, index into the legend",
     "confidence": "calibrated probability of the class, %",
+    "familiarity": "share of known land that is no more like what the model was trained on, %; below 5: unfamiliar",
     "parcels": "crop of every parcel whose representative point lies on this tile",
 }
 _CLASSES_ASSET = {

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.features import NeedsFeatures, derive, observations
 from engine.ground import Ground
 from engine.models.card import Card
+from engine.models.familiarity import Reference
 from engine.objects import Objects
 from engine.parcels import (
     NONE,
@@ -128,25 +129,35 @@ def series_of(under: Under, recipe: NeedsFeatures, statistic: Literal["median", 
     return ParcelSeries(x, number, observed)
 
 
-def judge_parcels(parcels: ParcelBlock, card: Card, options: ParcelOptions, predict: Predict) -> Verdicts:
-    """What the model says of each parcel: of its series' statistic, or as the mean over its pixels.
+def judge_parcels(
+    parcels: ParcelBlock, card: Card, options: ParcelOptions, predict: Predict, reference: Reference | None = None
+) -> Verdicts:
+    """What the model says of each parcel: of its series' statistic, or as the mean over its pixels; with a
+    ``reference`` how familiar it is, likewise.
 
     Works on some parcels at a time, so that features never exist for all; a row does not depend on the others.
     """
     p = np.full((parcels.under.found.parcels, len(card.classes)), np.nan, np.float32)
+    told = np.full(len(p), np.nan, np.float32)
     if options.method == "series":
         series = series_of(parcels.under, card.recipe, options.statistic)
         number, observed, seen = series.pixels, series.observed, series.pixels > 0
         p[seen] = predict(series.x[seen])
+        if reference:
+            told[seen] = reference.familiarity(series.x[seen], card)
     else:
         number, observed = np.zeros(len(p), np.int32), np.zeros(len(p), np.int16)
         for some, owner, features, steps in _in_strips(parcels.under, card.recipe):
             rows, cols = np.nonzero(features.valid)
             many = some.stop - some.start
-            p[some] = parcel_means(owner, predict(cut(features, rows, cols)), many)
+            x = cut(features, rows, cols)
+            p[some] = parcel_means(owner, predict(x), many)
+            if reference:
+                each = reference.familiarity(x, card)[:, None].astype(np.float32)
+                told[some] = parcel_means(owner, each, many)[:, 0]
             number[some], observed[some] = _counted(owner, steps, many)
     source = np.where(number > 0, parcels.under.source, NONE).astype(np.uint8)
-    return Verdicts(p, number, source, observed)
+    return Verdicts(p, number, source, observed, told if reference else None)
 
 
 def parcel_table(

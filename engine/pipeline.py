@@ -23,7 +23,7 @@ from engine.ground import Ground
 from engine.map_values import NODATA
 from engine.models.card import Card
 from engine.objects import Objects
-from engine.output import OutputOptions, cog_files, parcel_asset, stac_item
+from engine.output import OutputOptions, cog_files, parcel_asset, stac_item, told_unfamiliar, without
 from engine.parcels import FILE_NAME, tally
 from engine.sparing import Sparing, build_sparing
 from engine.store import CubeLayout, checksum, decode_layer, decode_window, encode_layer
@@ -31,6 +31,9 @@ from engine.types import MAX_HALO, ClassMap, CubeBlock, FeatureBlock, Item, Laye
 
 Classify = Callable[[FeatureBlock, NDArray[np.intp], NDArray[np.intp]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 """A block with the model's halo, rows (n,) and columns (n,) of its core -> class index and confidence (n,) uint8."""
+
+Familiar = Callable[[FeatureBlock, NDArray[np.intp], NDArray[np.intp]], NDArray[np.uint8]]
+"""The same -> how familiar each pixel is, (n,) uint8."""
 
 _Part = tuple[tuple[NDArray[np.intp], ...], FeatureBlock, NDArray[np.intp], NDArray[np.intp]]
 """Pixels of the tile (rows, columns), a block of features, and where in it they are (rows and columns of its core)."""
@@ -131,9 +134,11 @@ def load_block(task: MapTask, layout: CubeLayout, card: Card, cube: Objects) -> 
 
 
 def map_tile(
-    task: MapTask, block: CubeBlock, card: Card, classify: Classify, ground: Ground, micro_batch: int
-) -> ClassMap:
-    """Cube block -> class and confidence of every pixel of the tile's core, no data off the ground asked for.
+    task: MapTask, block: CubeBlock, card: Card, classify: Classify, ground: Ground, micro_batch: int,
+    familiar: Familiar | None = None,
+) -> ClassMap:  # fmt: skip
+    """Cube block -> class and confidence of every pixel of the tile's core, no data off the ground asked for; how
+    familiar each is as well, where ``familiar`` is given.
 
     Features never exist for the whole tile: they are made for some pixels at a time, ``micro_batch`` or a multiple of
     it, or for strips of rows where the model looks at neighbours; a pixel's result does not depend on which. Such a
@@ -142,7 +147,7 @@ def map_tile(
     """
     inside = ground.inside(task.tile.core)
     unseen = np.full(task.tile.core.shape, NODATA, np.uint8)
-    classes = ClassMap(unseen, unseen.copy(), int(inside.sum()))
+    classes = ClassMap(unseen, unseen.copy(), int(inside.sum()), unseen.copy() if familiar else None)
     if not inside.any():
         return classes
     if card.halo:
@@ -153,6 +158,8 @@ def map_tile(
     for at, features, rows, cols in parts:
         any_seen = True
         classes.class_index[at], classes.confidence[at] = classify(features, rows, cols)
+        if familiar and classes.familiarity is not None:
+            classes.familiarity[at] = familiar(features, rows, cols)
     if not any_seen and not task.unreached:
         raise TileError(
             f"not one clear observation in {card.recipe.steps} steps",
@@ -170,6 +177,10 @@ def publish_tile(
 
     ``parcels``: the tile's parcel table, which is published in a folder tree of its own, so that this opens as one.
     """
+    unfamiliar = told_unfamiliar(classes, options.unfamiliar_below)
+    told = _counts(classes.class_index[unfamiliar])
+    if options.unfamiliar == "mask":
+        classes = without(classes, unfamiliar)
     files = cog_files(layout.grid, task.tile, card, classes, options)
     item = stac_item(layout.grid, task.tile, card, files, task.facts, codes=options.codes)
     folder = f"tiles/{task.tile.id}/{task.key[:16]}"
@@ -182,16 +193,21 @@ def publish_tile(
         item["assets"]["parcels"] = parcel_asset(parcels, f"../../../{place}/{FILE_NAME}")
         table = {"folder": place, "file": [len(parcels), checksum(parcels)], **tally(parcels)}
     output.put(f"{folder}/item.json", dump_json(item))
-    counts = np.bincount(classes.class_index.ravel(), minlength=256)
     return {
         **({"parcels": table} if table else {}),
         "folder": folder,
         "files": {name: [len(data), checksum(data)] for name, data in files.items()},
         "bbox": task.facts["bbox"],
-        "pixels": {str(i): int(n) for i, n in enumerate(counts) if n},
+        "pixels": _counts(classes.class_index),
         "asked": classes.asked,
         **({"unreached": list(task.unreached)} if task.unreached else {}),
+        **({} if classes.familiarity is None else {"unfamiliar": told}),
     }
+
+
+def _counts(index: NDArray[np.uint8]) -> dict[str, int]:
+    """Pixels of each class index there is, the index as text."""
+    return {str(i): int(n) for i, n in enumerate(np.bincount(index.ravel(), minlength=256)) if n}
 
 
 def _held_steps(task: CubeTask, layout: CubeLayout, name: str, keys: Sequence[str], cube: Objects) -> dict[int, Layer]:

@@ -177,9 +177,9 @@ class Plan:
         return int((per_item[self.links] * np.repeat(self._areas, np.diff(self.starts))).sum())
 
     def write_bytes(self) -> int:
-        """Projected bytes to write, before compression: cube layers and two products."""
+        """Projected bytes to write, before compression: cube layers and three products."""
         layers = sum(len(axis) * _STORED_BYTES_PER_PX[sensor_of(name)] for name, axis in self.axes.items())
-        return int(self._areas.sum()) * (layers + 2)
+        return int(self._areas.sum()) * (layers + 3)
 
 
 def _under(key: str, spares: bool) -> str:

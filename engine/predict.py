@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engine.errors import MicroBatchTooLarge
 from engine.models.card import Card, normalise
 from engine.models.card import probabilities as calibrated
+from engine.models.familiarity import Reference
 from engine.models.package import Classifier
 from engine.types import FeatureBlock
 
@@ -50,6 +51,9 @@ for an SVM, which cuts its rows itself."""
 _PORTION_BYTES = 8 << 20
 """Input that is cut and scaled at once, in whole passes. What comes right after a forward pass finds its instructions
 and data gone from the caches: done for each pass by itself, the same work takes twice the time."""
+
+_RUN = 256
+"""Pixels whose familiarity is told at once, or a multiple of it within ``_PORTION_BYTES``."""
 
 _BLOCK_PX = 64
 """Pixels along each side that a model classifies at once where it can sweep over a block: from 64 to 138 are alike."""
@@ -113,6 +117,20 @@ def _swept(
         block[:, :, : held.shape[2], : held.shape[3]] = held
         some = np.flatnonzero((rows // _BLOCK_PX == y) & (cols // _BLOCK_PX == x))
         yield some, classifier.sweep(block)[rows[some] - y0, cols[some] - x0]
+
+
+def familiarity_at(
+    reference: Reference, card: Card, features: FeatureBlock, rows: Rows, cols: Rows
+) -> NDArray[np.uint8]:
+    """How familiar these pixels of a block are, (n,) uint8, 0 to 100: see ``engine.models.familiarity``.
+
+    rows, cols: as for ``classify_at``. A pixel's own series decides, whatever a model sees of its neighbours, and no
+    forward pass is made: a result depends neither on the others nor on the micro-batch.
+    """
+    told = np.empty(len(rows), np.uint8)
+    for part in _portions(len(rows), card, _RUN):
+        told[part] = reference.familiarity(cut(features, rows[part] + card.halo, cols[part] + card.halo), card)
+    return told
 
 
 def classify(

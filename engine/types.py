@@ -325,3 +325,6 @@ class ClassMap:
     confidence: NDArray[np.uint8]
     asked: int
     """Pixels inside area and mask, with data or without."""
+    familiarity: NDArray[np.uint8] | None = None
+    """(y, x) uint8, 0 to 100, percentage of known land that is no more like the training's than the pixel, 255 = no
+    data; None where it was not asked for."""

@@ -22,12 +22,13 @@ from engine.ground import Ground, MaskOptions
 from engine.ledger.book import commit_record, standing_record
 from engine.ledger.record import Record
 from engine.models.card import Card
+from engine.models.familiarity import Reference
 from engine.models.ranges import Ranges
 from engine.objects import Objects, absolute
 from engine.output import OutputOptions
 from engine.parcel_tile import ParcelBlock, judge_parcels, load_parcels, parcel_table
 from engine.parcels import ParcelOptions
-from engine.pipeline import Classify, CubeTask, MapTask, build_tile, load_block, map_tile, publish_tile
+from engine.pipeline import Classify, CubeTask, Familiar, MapTask, build_tile, load_block, map_tile, publish_tile
 from engine.store import CubeLayout
 from engine.types import ClassMap, CubeBlock, sensor_of
 from kernels.warm import warm_up
@@ -107,19 +108,22 @@ class MapWork:
     def open(self) -> Callable[[MapTask], Record]:
         """The model, loaded once, and the stores."""
         from engine.models import load_model
-        from engine.predict import classify_at, probabilities
+        from engine.models.package import load_reference
+        from engine.predict import classify_at, familiarity_at, probabilities
 
         device = usable_device(self.device)
         model = load_model(self.model_uri, device, steps=self.steps)
-        whittaker = ["whittaker"] if model.card.recipe.fill == "whittaker" else []
-        warm_up(["features", *whittaker, *(["parcels"] if self.parcels else [])])
+        reference = load_reference(self.model_uri, steps=self.steps) if self.output.tells else None
+        asked = {"whittaker": model.card.recipe.fill == "whittaker", "parcels": self.parcels, "familiarity": reference}
+        warm_up(["features", *(part for part, wanted in asked.items() if wanted)])
         output = Objects(self.output.uri)
         ledger, one_at_a_time = output.child(LEDGER), threading.Lock()
         opened = _OpenMap(
             self, model.card, partial(classify_at, model, micro_batch=self.micro_batch),
             partial(probabilities, model, micro_batch=self.micro_batch),
             Ground(self.layout.grid, shapely.from_wkb(self.area_wkb), self.mask),
-            Objects(self.cube_uri), Objects(self.dealt_uri),
+            Objects(self.cube_uri), Objects(self.dealt_uri), reference,
+            partial(familiarity_at, reference, model.card) if reference else None,
         )  # fmt: skip
 
         def do(task: MapTask) -> Record:
@@ -153,6 +157,8 @@ class _OpenMap:
     ground: Ground
     cube: Objects
     dealt: Objects
+    reference: Reference | None
+    familiar: Familiar | None
 
     def load(self, task: MapTask) -> tuple[CubeBlock, ParcelBlock | None]:
         """The tile's cube, and that of its parcels as far as they reach."""
@@ -169,11 +175,11 @@ class _OpenMap:
     ) -> tuple[ClassMap, bytes | None]:
         """The tile's class map, and its parcel table where it owns any. ranges: counts what the model is given."""
         classify = ranges.watching(self.classify)
-        classes = map_tile(task, block, self.card, classify, self.ground, self.work.micro_batch)
+        classes = map_tile(task, block, self.card, classify, self.ground, self.work.micro_batch, self.familiar)
         options = self.work.parcels
         if parcels is None or options is None:
             return classes, None
-        verdicts = judge_parcels(parcels, self.card, options, self.probabilities)
+        verdicts = judge_parcels(parcels, self.card, options, self.probabilities, self.reference)
         return classes, parcel_table(task, self.work.layout, self.card, parcels, verdicts, options.review_below)
 
 

@@ -26,6 +26,7 @@ from engine.steps import usable_steps
 from engine.store import refuse_other_cube
 from engine.training import refuse_unlike
 from jobs.cluster import is_remote
+from jobs.familiar import refuse_untold
 from jobs.headers import overlap, parcel_box, raster_box
 from jobs.label_checks import check_labels, check_other_seasons, surveyed
 from jobs.look import looked
@@ -82,6 +83,8 @@ def checked_plan(spec: Spec, last: str = "map", *, look: bool) -> Plan:
         )
     if last != "cube":
         _refuse_absent_layers(recipe, plan, spec)
+        if spec.labels is None:
+            refuse_untold(spec, checked_card(spec))
         plan = with_register(spec, plan)
     refuse_too_large(
         plan, spec.byte_budget(), spec.cube.threads, features=len(recipe.features), steps=recipe.steps, halo=halo

@@ -28,6 +28,7 @@ from engine.types import Tile
 from engine.work import LEDGER, CubeWork, MapWork, Work, cube_ledger
 from jobs.checks import checked_card
 from jobs.epochs import Epochs
+from jobs.familiar import output_of, said_before
 from jobs.finish import finish, stated
 from jobs.notes import said_of_training
 from jobs.older import published, set_aside
@@ -186,6 +187,8 @@ class Drive:
         """The map stage; the micro-batch is halved on out-of-memory as long as nothing is committed."""
         spec, ledger = self.spec, Ledger(self.output.child(LEDGER)).load()
         card = checked_card(spec)
+        for line in said_before(spec, card):
+            self.say(f"map: {line}")
         digest = model_digest(spec.model.uri)
         for line in model_told(spec, self.plan, card)["outside"]:
             self.say(f"map: outside the model's domain: {line}")
@@ -196,7 +199,7 @@ class Drive:
                 self.say(f"map: what was said of the map before is in {self.output.uri}/{folder}")
             tasks = self._map_tasks(todo, ledger, built, card, digest, epoch)
             work = MapWork(
-                layout, spec.cube.uri, spec.model.uri, spec.output, self.plan.area.wkb, spec.mask, batch,
+                layout, spec.cube.uri, spec.model.uri, output_of(spec, card), self.plan.area.wkb, spec.mask, batch,
                 "cuda" if spec.compute.gpus_per_worker else "cpu",
                 spec.parcels, dealt_uri(spec), card.recipe.steps,
             )  # fmt: skip
@@ -216,7 +219,7 @@ class Drive:
         """Tiles to map with their keys; those whose cube tile is quarantined are quarantined here, for that reason."""
         todo = []
         keys = map_keys(
-            self.plan, built.latest, card, model=digest, micro_batch=batch, output=self.spec.output,
+            self.plan, built.latest, card, model=digest, micro_batch=batch, output=output_of(self.spec, card),
             mask=self.spec.mask, stated=stated(self.spec),
             parcels=(self.spec.parcels, self.register) if self.spec.parcels and self.register else None,
         )  # fmt: skip

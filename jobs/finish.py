@@ -31,6 +31,7 @@ from engine.types import dump_json
 from jobs import picture
 from jobs.assessments import FOLDER, write_index
 from jobs.checks import checked_card
+from jobs.familiar import output_of, unfamiliar_report
 from jobs.look import IN_THE_LOOK
 from jobs.older import PICTURE, REPORT, bring_back, published
 from jobs.parcels import parcel_report
@@ -61,8 +62,8 @@ def finish(
     card = checked_card(spec)
     written = published(plan.tiles, ledger.latest)
     named = map_digest(written)
-    mosaics = []
-    for product in spec.output.products:
+    mosaics, products = [], output_of(spec, card).products
+    for product in products:
         name = f"{product}.gti.gpkg"
         output.put(name, _mosaic(plan, written, product))
         mosaics.append(name)
@@ -72,7 +73,7 @@ def finish(
     collection = stac_collection(card, items, mosaics, facts, parcels=register is not None, codes=spec.output.codes)
     output.put("collection.json", dump_json(collection | {"tilth:map": named}))
     output.put("classes.csv", classes_table(card, map_values(card, spec.output.codes)))
-    output.delete([f"{product}.gti.gpkg" for product in get_args(Product) if product not in spec.output.products])
+    output.delete([f"{product}.gti.gpkg" for product in get_args(Product) if product not in products])
     if any(record.seq > 1 or record.epoch > 1 for record in ledger.latest.values()):  # else nothing old can be there
         _prune(output, written)
     output.sweep()
@@ -88,7 +89,7 @@ def finish(
 
 def _draw(spec: Spec, plan: Plan, card: Card, output: Objects, folders: Mapping[str, str], title: str) -> None:
     """``map.png``: the map, the labels beside it where they are a raster of moderate size, and the confidence."""
-    if not folders or set(spec.output.products) != set(get_args(Product)):
+    if not folders or not {"class", "confidence"} <= set(spec.output.products):
         output.delete([PICTURE])
         return
     small = plan.grid.height * plan.grid.width <= _MOST_PX_BESIDE
@@ -139,6 +140,8 @@ def _report(
         for i, (entry, title) in enumerate(zip(card.classes, card.titles, strict=True))
     }
     mapped = sum(row["km2"] for row in area.values())
+    told = unfamiliar_report(spec, records, card, pixel_km2)
+    masked = told["km2"] if told and told["masked"] else 0.0
     quarantined = {r.tile: r.body.get("reason", "") for r in records if r.state == "quarantined"}
     return {
         "name": spec.name,
@@ -147,7 +150,8 @@ def _report(
         "area_km2_by_class": area,
         "area_km2_is": COUNTED,
         "area_km2_mapped": round(mapped, 6),
-        "area_km2_without_data": round(sum(r.body.get("asked", 0) for r in records) * pixel_km2 - mapped, 6),
+        "area_km2_without_data": round(sum(r.body.get("asked", 0) for r in records) * pixel_km2 - mapped - masked, 6),
+        **({"unfamiliar": told} if told else {}),
         "tiles": {
             "planned": len(plan.tiles),
             "written": sum(r.state == "written" for r in records),

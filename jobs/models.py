@@ -207,6 +207,7 @@ def _fact_rows(card: Card, domain: Domain, digest: str) -> Iterator[tuple[str, s
     yield "domain", _domain(domain)
     yield "split", str((training.get("split") or {}).get("sha256", "not known"))
     yield "golden pair", card.golden_sha256 or "none"
+    yield "unfamiliar land", "told" if card.familiarity_sha256 else "cannot be told"
     yield "licence", card.licence
     yield "digest", digest
 

@@ -1,14 +1,20 @@
-"""What a person is told of a training beside its accuracy, and of a model beside its map."""
+"""What a person is told of a training beside its accuracy, of a model beside its map, and of a map beside its areas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_MOST_STRANGE = 3
+"""Classes named in which most was unfamiliar."""
 _MOST_TOLD = 10
 """Classes left out that are named on the screen."""
 _WORSE = 0.01
 """By so much more may the calibrated confidence be off, as expected calibration error, before it is told."""
+
+
+_TOO_MANY = 2
+"""So many times the false alarms promised are told."""
 
 
 def said_of_training(report: Mapping[str, Any]) -> Iterator[str]:
@@ -37,6 +43,7 @@ def said_of_training(report: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"figures are optimistic: {line}" for line in fields.get("optimistic", ()))
     yield from fields.get("notes", ())
     yield from _said_of_calibration(report)
+    yield from _said_of_familiarity(report)
     before, after = (accuracy[f"expected_calibration_error{which}"] for which in ("_uncalibrated", ""))
     if after > before + _WORSE:
         yield (
@@ -58,3 +65,33 @@ def _said_of_calibration(report: Mapping[str, Any]) -> Iterator[str]:
 def said_of_model(told: Mapping[str, Any]) -> list[str]:
     """``jobs.whose.model_told`` in sentences: where the job leaves the model's domain, and whose its accuracy is."""
     return [*(f"outside its domain: {line}" for line in told["outside"]), f"accuracy: {told['accuracy']['said']}"]
+
+
+def _said_of_familiarity(report: Mapping[str, Any]) -> Iterator[str]:
+    """Where the false alarms promised cannot be kept."""
+    told = report.get("familiarity", {})
+    if not told.get("tells", True):
+        yield (
+            f"{told['validation_samples']} validation samples are too few to tell land unlike the training's at "
+            f"{told['told_below']} false alarms in a hundred"
+        )
+    elif told and told["told_of_known_test_samples"] > _TOO_MANY * told["told_below"] / 100:
+        yield (
+            f"{told['told_of_known_test_samples']:.0%} of the test samples of known classes would be told unfamiliar, "
+            f"not {told['told_below']} %: blocks are few, or unlike; smaller labels.block_m give more of them"
+        )
+
+
+def said_of_unfamiliar(facts: Mapping[str, Any]) -> Iterator[str]:
+    """In sentences, what the report of a map holds of unfamiliar land."""
+    if facts["share"] is None:
+        return
+    what = "masked" if facts["masked"] else "mapped all the same"
+    yield (
+        f"unlike all the model was trained on: {facts['share']:.1%} of the land mapped, {facts['km2']:.4g} km2, {what} "
+        f"(familiarity below {facts['below']}, which {facts['below']} % of known land has too)"
+    )
+    rows = [(row["share"], name) for name, row in facts["by_class"].items() if row["share"]]
+    most = [f"{name} {share:.0%}" for share, name in sorted(rows, reverse=True)[:_MOST_STRANGE]]
+    if most:
+        yield f"  most in what was called {', '.join(most)}"

@@ -18,7 +18,7 @@ from engine.accuracy import COUNTED
 from engine.errors import SpecError
 from engine.ledger import Record
 from engine.run import Progress
-from jobs.notes import said_of_model
+from jobs.notes import said_of_model, said_of_unfamiliar
 from jobs.tiles import reason
 
 _console = Console()
@@ -163,6 +163,8 @@ def finished(spec: Any, report: Mapping[str, Any]) -> None:
     for name, row in report["area_km2_by_class"].items():
         _line(f"  {name}: {row['km2']:.4g} km2")
     _line(f"  {COUNTED}")
+    for line in said_of_unfamiliar(report["unfamiliar"]) if "unfamiliar" in report else ():
+        _line(line)
     if parcels := report.get("parcels"):
         share = parcels["review"] / max(parcels["parcels"], 1)
         _line(f"{parcels['parcels']} parcels, {share:.0%} of them for review: {spec.output.uri}/parcels")

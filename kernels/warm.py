@@ -6,14 +6,26 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from kernels import composite, indices, pixels, polarimetry, scaling, smooth, speckle, stacked, zonal, zonal_median
+from kernels import (
+    composite,
+    indices,
+    nearest,
+    pixels,
+    polarimetry,
+    scaling,
+    smooth,
+    speckle,
+    stacked,
+    zonal,
+    zonal_median,
+)
 
 
 def warm_up(parts: Iterable[str] | None = None) -> None:
     """Compile the kernels of these parts of the work, for the dtypes that it passes, in this process.
 
     parts: of ``optical``, ``radar``, ``thermal``, ``c2`` (the cube's layers), ``stacked`` (median and latest),
-    ``features``, ``whittaker`` and ``parcels``; None: all of them.
+    ``features``, ``whittaker``, ``parcels`` and ``familiarity``; None: all of them.
     A worker that calls it when it starts compiles nothing in the middle of a job. It takes seconds once and
     milliseconds after. Each kernel runs on a few made pixels; nothing is returned. KeyError for another part.
     """
@@ -77,6 +89,11 @@ def _warm_whittaker() -> None:
     smooth.whittaker(np.ones((3, 4), np.float32), 1.0)
 
 
+def _warm_familiarity() -> None:
+    rows = np.ones((2, 2), np.float32)
+    nearest.nearest(rows, rows[0].copy(), rows, rows)
+
+
 def _warm_parcels() -> None:
     labels, values = np.ones((1, 2), np.int32), np.ones((1, 1, 2), np.float32)
     zonal.mean_std(zonal.parcel_sums(labels, values, 1))
@@ -92,4 +109,5 @@ _PARTS: Mapping[str, Callable[[], None]] = {
     "stacked": _warm_stacked,
     "whittaker": _warm_whittaker,
     "parcels": _warm_parcels,
+    "familiarity": _warm_familiarity,
 }

@@ -144,6 +144,8 @@ class Card(Options):
     weights_bytes: Annotated[int, Field(ge=1)]
     golden_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Of ``golden.safetensors``, input and what this model made of it (``engine.models.golden``); None without."""
+    familiarity_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of ``familiarity.safetensors``, by which land unlike the training's is told; None: it cannot be told."""
     parameters: Annotated[int, Field(ge=1)]
     """Trained numbers: weights of the network, nodes of the forest, or the SVM's support vectors and coefficients."""
     training: dict[str, Any] = Field(default_factory=dict)

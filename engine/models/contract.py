@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.models.card import Card
-from engine.models.golden import golden_pair
-from engine.models.package import Classifier, open_model, read_golden, read_model
+from engine.models.familiarity import Reference
+from engine.models.golden import golden_familiarity, golden_pair
+from engine.models.package import Classifier, load_reference, open_model, read_golden, read_model
 
 TOLERANCE = 1e-5
 """Largest difference of a probability between machines, library versions and batch sizes."""
@@ -40,10 +41,11 @@ def examine(uri: str) -> list[Clause]:
     """All clauses, tried on the model in folder ``uri`` on the processor; only the first where it cannot be opened."""
     try:
         model, golden = tried(uri), read_golden(uri)
+        reference = load_reference(uri, steps=model.card.recipe.steps)
     except InputError as error:
         return [Clause("files", False, str(error))]
     files = Clause("files", True, "card, weights and their SHA-256 are in order")
-    return [files, *examine_model(model, golden, uri)]
+    return [files, *examine_model(model, golden, uri), _familiarity(model.card, reference, golden)]
 
 
 def tried(uri: str) -> Classifier:
@@ -62,6 +64,23 @@ def examine_model(model: Classifier, golden: bytes | None, place: str) -> list[C
     except InputError as error:
         clauses.append(Clause("every batch", False, str(error)))
     return clauses
+
+
+def _familiarity(card: Card, reference: Reference | None, golden: bytes | None) -> Clause:
+    """Whether what tells the familiar still tells what it told when it was written, and of every row by itself."""
+    if reference is None:
+        return Clause("familiarity", None, "the model cannot tell land unlike its training's")
+    x = made_rows(card, ROWS)
+    whole = reference.familiarity(x, card)
+    alone = np.concatenate([reference.familiarity(x[i : i + 1], card) for i in range(len(x))])
+    if not np.array_equal(alone, whole):
+        return Clause("familiarity", False, "other rows change what it says of a row")
+    told = None if golden is None else golden_familiarity(golden)
+    if golden is None or told is None:
+        return Clause("familiarity", None, "the golden pair says nothing of it")
+    found = reference.familiarity(golden_pair(golden, "golden pair")[0], card)
+    gap = int(np.abs(found.astype(int) - told).max()) if found.shape == told.shape else 100
+    return Clause("familiarity", gap <= 1, f"largest difference {gap} of at most 1 percentage point")
 
 
 def throughput(model: Classifier) -> float:

@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 
 from engine.errors import InputError
 from engine.models.card import Card
+from engine.models.familiarity import Reference
 
 GOLDEN_NAME = "golden.safetensors"
 ROWS = 16
@@ -23,6 +24,9 @@ ROWS = 16
 
 class Predicts(Protocol):
     """What of a classifier is asked here."""
+
+    @property
+    def card(self) -> Card: ...
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
@@ -34,9 +38,13 @@ def golden_rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return rows
 
 
-def golden_bytes(classifier: Predicts, x: NDArray[np.float32]) -> bytes:
-    """The pair as safetensors bytes: x (n, t, f, ...) float32 in physical units, NaN for missing, p (n, k) float32."""
-    return save({"x": np.ascontiguousarray(x), "p": np.ascontiguousarray(classifier.predict(x))})
+def golden_bytes(classifier: Predicts, x: NDArray[np.float32], reference: Reference | None = None) -> bytes:
+    """The pair as safetensors bytes: x (n, t, f, ...) float32 in physical units, NaN for missing, p (n, k) float32;
+    with a reference ``familiarity`` (n,) uint8 as well."""
+    arrays: dict[str, NDArray] = {"x": np.ascontiguousarray(x), "p": np.ascontiguousarray(classifier.predict(x))}
+    if reference is not None:
+        arrays["familiarity"] = reference.familiarity(x, classifier.card)
+    return save(arrays)
 
 
 def with_golden(card: Card, golden: bytes) -> Card:
@@ -53,3 +61,8 @@ def golden_pair(data: bytes, place: str) -> tuple[NDArray[np.float32], NDArray[n
         raise InputError(
             f"no golden pair ({type(error).__name__}: {error})", place=place, remedy="copy the model folder again"
         ) from error
+
+
+def golden_familiarity(data: bytes) -> NDArray[np.uint8] | None:
+    """What of ``golden_bytes`` tells how familiar the rows were, None where nothing does."""
+    return load(data).get("familiarity")

@@ -21,6 +21,7 @@ from engine.earth import lonlat_box, shape_of
 from engine.errors import InputError
 from engine.models.card import Card, ClassEntry
 from engine.models.domain import Domain
+from engine.models.familiarity import FAMILIARITY_NAME
 from engine.models.golden import GOLDEN_NAME
 from engine.models.whose import accuracy_of
 
@@ -126,7 +127,7 @@ def _item(card: Card, domain: Domain) -> dict[str, Any]:
             "tilth:card": card.model_dump(mode="json"),
         },
         "links": [],
-        "assets": {"weights": _asset(card), **_golden(card)},
+        "assets": {"weights": _asset(card), **_golden(card), **_familiarity(card)},
     }
 
 
@@ -212,6 +213,21 @@ def _golden(card: Card) -> dict[str, Any]:
             "type": "application/octet-stream",
             "roles": ["tilth:golden"],
             "file:checksum": _SHA256_MULTIHASH + card.golden_sha256,
+        }
+    }
+
+
+def _familiarity(card: Card) -> dict[str, Any]:
+    """The asset of what tells the familiar, where the model has it."""
+    if card.familiarity_sha256 is None:
+        return {}
+    return {
+        "familiarity": {
+            "href": f"./{FAMILIARITY_NAME}",
+            "title": "Where the training's samples lie, by which land unlike them is told",
+            "type": "application/octet-stream",
+            "roles": ["tilth:familiarity"],
+            "file:checksum": _SHA256_MULTIHASH + card.familiarity_sha256,
         }
     }
 

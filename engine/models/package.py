@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from engine.errors import InfrastructureError, InputError, TilthError
 from engine.models.card import Card
 from engine.models.domain import Domain
+from engine.models.familiarity import FAMILIARITY_NAME, Reference, reference_of
 from engine.models.golden import GOLDEN_NAME
 from engine.models.item import card_of, domain_of, item_bytes
 from engine.models.refusal import refuse_code, refuse_name
@@ -48,17 +50,21 @@ class Classifier(Protocol):
         ...
 
 
-def write_model(card: Card, weights: bytes, uri: str, domain: Domain, golden: bytes | None = None) -> None:
+def write_model(
+    card: Card, weights: bytes, uri: str, domain: Domain, golden: bytes | None = None, familiarity: bytes | None = None
+) -> None:
     """Write a model into the folder ``uri`` (a path or an fsspec URL), replacing what is there.
 
     The old item goes first and the new one comes last: killed anywhere, the folder holds a whole model or none.
-    ``golden``: the golden pair that the card names, if it names one. Raises InputError where ``weights`` or ``golden``
-    are not those of the card or the folder cannot be written.
+    ``golden``, ``familiarity``: the golden pair and the reference of its training that the card names, if it names
+    them. Raises InputError where ``weights`` or these are not those of the card or the folder cannot be written.
     """
     _check_sum(weights, card.weights_sha256, uri)
     if golden is not None or card.golden_sha256 is not None:
         _check_sum(golden or b"", card.golden_sha256 or "no golden pair", uri)
-    _write(uri, card.weights, weights, golden, item_bytes(card, domain))
+    if familiarity is not None or card.familiarity_sha256 is not None:
+        _check_sum(familiarity or b"", card.familiarity_sha256 or "no reference of the training", uri)
+    _write(uri, card.weights, weights, {GOLDEN_NAME: golden, FAMILIARITY_NAME: familiarity}, item_bytes(card, domain))
 
 
 def copy_model(source: str, target: str) -> None:
@@ -66,18 +72,31 @@ def copy_model(source: str, target: str) -> None:
     folder = Folder(source)
     item = folder.read(ITEM_NAME)
     card = card_of(item, folder.place(ITEM_NAME))
-    _write(target, card.weights, _weights(folder, card), read_golden(source), item)
+    more = {GOLDEN_NAME: read_golden(source), FAMILIARITY_NAME: read_familiarity(source)}
+    _write(target, card.weights, _weights(folder, card), more, item)
 
 
 def read_golden(uri: str) -> bytes | None:
     """The golden pair of the model in folder ``uri``, its sum checked; None where the card names none."""
-    folder = Folder(uri)
-    card = card_of(folder.read(ITEM_NAME), folder.place(ITEM_NAME))
-    if card.golden_sha256 is None:
+    return _named(uri, GOLDEN_NAME, read_card(uri).golden_sha256)
+
+
+def read_familiarity(uri: str) -> bytes | None:
+    """What the model in folder ``uri`` knows of its training's samples, its sum checked; None where the card names
+    none."""
+    return _named(uri, FAMILIARITY_NAME, read_card(uri).familiarity_sha256)
+
+
+def load_reference(uri: str, *, steps: int | None = None) -> Reference | None:
+    """What tells the familiar for the model in folder ``uri``; None where the model cannot tell it.
+
+    steps: as for ``load_model``. Raises InputError for a file that is missing, was changed or does not fit the card.
+    """
+    data = read_familiarity(uri)
+    if data is None:
         return None
-    golden = folder.read(GOLDEN_NAME)
-    _check_sum(golden, card.golden_sha256, folder.place(GOLDEN_NAME))
-    return golden
+    card = read_card(uri)
+    return reference_of(data, card if steps is None else card.cut(steps), Folder(uri).place(FAMILIARITY_NAME))
 
 
 def read_card(uri: str) -> Card:
@@ -143,13 +162,24 @@ def _weights(folder: Folder, card: Card) -> bytes:
     return weights
 
 
-def _write(uri: str, name: str, weights: bytes, golden: bytes | None, item: bytes) -> None:
+def _named(uri: str, name: str, sha256: str | None) -> bytes | None:
+    """The file of that name in folder ``uri``, of that sum; None where the card names none."""
+    if sha256 is None:
+        return None
     folder = Folder(uri)
-    folder.remove(ITEM_NAME)
-    folder.remove(GOLDEN_NAME)
+    data = folder.read(name)
+    _check_sum(data, sha256, folder.place(name))
+    return data
+
+
+def _write(uri: str, name: str, weights: bytes, more: Mapping[str, bytes | None], item: bytes) -> None:
+    folder = Folder(uri)
+    for old in (ITEM_NAME, *more):
+        folder.remove(old)
     folder.write(name, weights)
-    if golden is not None:
-        folder.write(GOLDEN_NAME, golden)
+    for other, data in more.items():
+        if data is not None:
+            folder.write(other, data)
     folder.write(ITEM_NAME, item)
 
 

@@ -40,6 +40,8 @@ class Verdicts:
     pixels: NDArray[np.int32]
     source: NDArray[np.uint8]
     observed: NDArray[np.int16]
+    familiarity: NDArray[np.float32] | None = None
+    """(n,), percent, NaN where nothing was seen; None where it was not asked for."""
 
 
 def parcel_file(
@@ -49,7 +51,8 @@ def parcel_file(
     """The tile's parcels as GeoParquet bytes, equal for equal parcels; one row each, also where nothing was seen.
 
     Columns: id; crop (name), code and confidence (0 to 1), null where nothing was seen; the next two crops with their
-    probabilities; n_valid (steps observed); pixels and pixels_from; area_m2 of the whole parcel on the ellipsoid,
+    probabilities; familiarity where it was asked for (percent, 0 to 100, of known land no more like what the model was
+    trained on); n_valid (steps observed); pixels and pixels_from; area_m2 of the whole parcel on the ellipsoid,
     area_judged_m2 of the part in the area asked for; cut, whether that is less; review; tile; geometry and its bbox.
     """
     ids, shapes, area_m2 = parcels.ids, parcels.shapes, areas_m2(parcels.shapes, crs)
@@ -65,6 +68,9 @@ def parcel_file(
         index, p = _ranked(verdicts.p, seen, rank)
         columns[f"crop_{rank + 1}"] = _named(index, [entry.name for entry in classes], pa.string())
         columns[f"probability_{rank + 1}"] = p
+    if verdicts.familiarity is not None:
+        told = np.nan_to_num(np.floor(verdicts.familiarity)).astype(np.uint8)
+        columns["familiarity"] = pa.array(told, mask=~seen)
     columns |= {
         "n_valid": pa.array(verdicts.observed, pa.int16()),
         "pixels": pa.array(verdicts.pixels, pa.int32()),

@@ -64,7 +64,7 @@ def train(request: TrainRequest, progress: Progress | None = None, hooks: Hooks 
     Objects(absolute(request.model_uri)).put(
         "training.json", (json.dumps(report, indent=2, sort_keys=True) + "\n").encode()
     )
-    write_model(card, fitted.weights, request.model_uri, _learnt_from(request), fitted.golden)
+    write_model(card, fitted.weights, request.model_uri, _learnt_from(request), fitted.golden, fitted.familiarity)
     checkpoint.clear()
     return report
 

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.models.card import Card, Recipe, probabilities, scale
+from engine.models.familiarity import reference_of
 from engine.models.golden import golden_bytes, golden_rows, with_golden
 from engine.models.package import open_model
 from engine.training.calibrate import calibrate
 from engine.training.enlarge import enlarged
+from engine.training.familiar import familiarity_of
 from engine.training.options import TrainOptions
 from engine.training.parent import Parent
 from engine.training.parts import Hooks, Part, Progress, Trained, portions
@@ -45,6 +47,8 @@ class Fitted:
     weights: bytes
     golden: bytes
     """What the model made of some validation samples (``engine.models.golden``)."""
+    familiarity: bytes
+    """By what it tells land that is unlike the training's (``engine.models.familiarity``)."""
     report: dict[str, Any]
 
 
@@ -106,8 +110,12 @@ def fit(
     notes = {**trained.notes, **({"parent": parent.digest} if parent else {}), **virtual, "left_out": ready.left_out}
     report = {**notes, "split": ready.dealt, **accuracy}
     card = card.model_copy(update={"training": {**card.training, **_provenance(report), "key": key}})
-    golden = _golden(card, trained.weights, samples, ready.rows["validation"])
-    return Fitted(with_golden(card, golden), trained.weights, golden, report)
+    familiarity, told = familiarity_of(ready.parts)
+    report["familiarity"] = told
+    sha256 = hashlib.sha256(familiarity).hexdigest()
+    card = card.model_copy(update={"training": {**card.training, "familiarity": told}, "familiarity_sha256": sha256})
+    golden = _golden(card, trained.weights, familiarity, samples, ready.rows["validation"])
+    return Fitted(with_golden(card, golden), trained.weights, golden, familiarity, report)
 
 
 def _judged(card: Card, weights: bytes, ready: Prepared, block: NDArray[np.int64]) -> tuple[Card, dict[str, Any]]:
@@ -164,14 +172,14 @@ def _known(part: Part, steps: int | None, most: int = _MOST_BETWEEN) -> tuple[ND
     return part.seasons.early(steps, rows), rows
 
 
-def _golden(card: Card, weights: bytes, samples: Samples, rows: NDArray[np.intp]) -> bytes:
+def _golden(card: Card, weights: bytes, familiarity: bytes, samples: Samples, rows: NDArray[np.intp]) -> bytes:
     """The golden pair of some of these samples, at the first cut-off that the model takes."""
     early, x = card.cut(card.takes[0]), samples.x[rows]
     if samples.observed is not None:
         from engine.features import derive_series  # brings Numba along
 
         x = derive_series(samples.observed[rows], early.recipe)
-    return golden_bytes(open_model(early, weights), golden_rows(x))
+    return golden_bytes(open_model(early, weights), golden_rows(x), reference_of(familiarity, early, "training"))
 
 
 def _logits(card: Card, weights: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -116,6 +116,8 @@ def test_a_cube_tile_that_is_lost_changes_the_key_of_its_tile_alone(state: Any) 
         {"model": "another"},
         {"micro_batch": 256},
         {"output": OutputOptions(uri="a", products=("class",))},
+        {"output": OutputOptions(uri="a", unfamiliar="mask")},
+        {"output": OutputOptions(uri="a", unfamiliar_below=10)},
         {"output": OutputOptions(uri="a", profile=ProfileOptions(compress="zstd"))},
         {"stated": {**STATED, "name": "renamed"}},
     ],

@@ -21,7 +21,7 @@ def assert_equal_pixels(one: Job, many: Job, layers: tuple[str, ...]) -> None:
         assert first[f"{name}_count"].any(), f"nothing was seen in {name}"
         for array in (name, f"{name}_count"):
             np.testing.assert_array_equal(first[array], second[array], err_msg=array)
-    for product in ("class", "confidence"):
+    for product in ("class", "confidence", "familiarity"):
         pixels = one.product(product)
         np.testing.assert_array_equal(pixels, many.product(product), err_msg=product)
         assert len(np.unique(pixels[pixels != 255])) > 1

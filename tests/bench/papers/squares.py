@@ -103,7 +103,7 @@ def of_made(out: Path, pixels: int, wanted: Wanted) -> Path:
 
 def of_flanders(out: Path, wanted: Wanted) -> Path:
     """The same of the job of ``jobs/examples/flanders.yaml``: real scenes, 640 m x 640 m."""
-    return _kept(out, FLANDERS.name, wanted, lambda: season_of(_flanders_job(out), 2018))
+    return _kept(out, FLANDERS.name, wanted, lambda: season_of(flanders_job(out), 2018))
 
 
 def opened(path: Path, wanted: Wanted) -> Squares:
@@ -150,7 +150,7 @@ def _collected(season: Season, wanted: Wanted) -> Samples:
     return replace(found, x=np.ascontiguousarray(found.x[:, wanted.first :]), y=y)
 
 
-def _flanders_job(out: Path) -> Path:
+def flanders_job(out: Path) -> Path:
     """The ready example with its scenes named from the root and its cube, model and map below ``out``."""
     place = out.absolute() / FLANDERS.name
     text = (ROOT / "jobs" / "examples" / "flanders.yaml").read_text()
