@@ -37,6 +37,7 @@ def packed(weights: bytes, suffix: str, fields: Mapping[str, Any], place: str) -
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "weights_bytes": len(weights),
         "golden_sha256": None,
+        "familiarity_sha256": None,
     }
     if suffix == ".onnx":
         from engine.models.onnx import count_parameters  # an extra, not there everywhere

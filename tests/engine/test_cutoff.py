@@ -154,7 +154,7 @@ def test_a_model_of_many_cut_offs_is_fitted_judged_at_each_and_written(fitted: F
     )
     kappa = [row["kappa"] for row in report["cut_offs"]]
     assert report["accuracy"] == report["cut_offs"][-1] and kappa[-1] > 0.6 and kappa[-1] > kappa[0]
-    write_model(card, fitted.weights, str(tmp_path), DOMAIN, fitted.golden)
+    write_model(card, fitted.weights, str(tmp_path), DOMAIN, fitted.golden, fitted.familiarity)
     assert read_card(str(tmp_path)) == card and load_model(str(tmp_path), steps=7).card == card.cut(7)
     clauses = {clause.name: clause for clause in examine(str(tmp_path))}
     assert all(clause.kept for clause in clauses.values()) and "bit" in clauses["golden pair"].found

@@ -120,7 +120,7 @@ def test_the_item_tells_units_mode_cut_off_and_split(mode: str) -> None:
 def test_training_leaves_a_golden_pair_and_the_model_keeps_its_contract(family: str, tmp_path: Path) -> None:
     options = TrainOptions(family=family, epochs=2, trees=10, block_m=500)
     fitted = fit(made_samples(), MADE_RECIPE, MADE_CLASSES, options)
-    write_model(fitted.card, fitted.weights, str(tmp_path), DOMAIN, fitted.golden)
+    write_model(fitted.card, fitted.weights, str(tmp_path), DOMAIN, fitted.golden, fitted.familiarity)
     x, p = golden_pair((tmp_path / GOLDEN_NAME).read_bytes(), "here")
     assert x.shape == (16, 12, 2) and np.isnan(x[-1, :, 0]).all() and not np.isnan(x[:-1]).any()
     np.testing.assert_array_equal(load_model(str(tmp_path)).predict(x), p)
@@ -212,7 +212,7 @@ def test_a_model_is_copied_byte_for_byte_and_leaves_no_older_pair_behind(tmp_pat
     weights = made_svm()[0].weights
     write_model(made_card(weights, 5, 3, 4, "svm"), weights, source, DOMAIN)
     assert not (tmp_path / "one" / GOLDEN_NAME).exists() and read_golden(source) is None
-    assert names(examine(source), None) == ["golden pair"]
+    assert names(examine(source), None) == ["golden pair", "familiarity"]
 
 
 def test_damaged_files_break_the_first_clause_and_the_rest_is_not_tried(tmp_path: Path) -> None:

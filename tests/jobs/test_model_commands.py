@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     options = TrainOptions(family="forest", trees=10, block_m=500, name="made-forest", licence="CC0-1.0")
     fitted = fit(made_samples(), MADE_RECIPE, MADE_CLASSES, options)
     folder = str(tmp_path_factory.mktemp("models") / "forest")
-    write_model(fitted.card, fitted.weights, folder, DOMAIN, fitted.golden)
+    write_model(fitted.card, fitted.weights, folder, DOMAIN, fitted.golden, fitted.familiarity)
     return folder
 
 
