@@ -81,7 +81,8 @@ def test_a_class_left_out_is_told_from_those_that_were_learnt(seed: int) -> None
 
 def test_familiarity_is_the_percentage_of_known_land_that_lies_as_far_out_or_further() -> None:
     apart = np.arange(1, 100, dtype=np.float32)
-    grades = Reference(1, *(np.zeros((1, 1), np.float32),) * 3, levels_of(apart)).graded  # type: ignore[arg-type]
+    nothing = np.zeros((1, 1), np.float32)
+    grades = Reference(1, nothing[0], nothing, nothing, levels_of(apart)).graded
     assert grades(np.array([0, 1, 50, 99, 99.5, np.inf], np.float32)).tolist() == [100, 100, 51, 2, 1, 1]
     assert (grades(apart) < 5).mean() <= 0.05
     few, enough = (levels_of(np.ones(n, np.float32)) for n in (19, 20))
