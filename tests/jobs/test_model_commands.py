@@ -85,7 +85,7 @@ def test_verify_tells_every_clause_and_the_speed(model: str) -> None:
         assert words in text
     assert "rows/s on one core" in text and "BAD" not in text
     facts = json.loads(tilth("verify", model, "--json"))
-    assert facts["kept"] and facts["rows_per_second_and_core"] > 100 and len(facts["clauses"]) == 8
+    assert facts["kept"] and facts["rows_per_second_and_core"] > 100 and len(facts["clauses"]) == 9
 
 
 def test_verify_names_the_broken_clause_and_ends_with_2(model: str, tmp_path: Path) -> None:
@@ -95,9 +95,10 @@ def test_verify_names_the_broken_clause_and_ends_with_2(model: str, tmp_path: Pa
     wrong = save({"x": pair["x"], "p": np.roll(pair["p"], 1, axis=1).copy()})
     card = read_card(model)
     from engine.models.golden import with_golden
+    from engine.models.package import read_familiarity
 
     weights = (target / card.weights).read_bytes()
-    write_model(with_golden(card, wrong), weights, str(target), DOMAIN, wrong)
+    write_model(with_golden(card, wrong), weights, str(target), DOMAIN, wrong, read_familiarity(model))
     result = CliRunner().invoke(app, ["model", "verify", str(target), "--json"])
     facts = json.loads(result.output)
     assert result.exit_code == 2 and facts["broken"] == ["golden pair"] and facts["rows_per_second_and_core"] is None
