@@ -38,7 +38,8 @@ def test_what_the_headers_of_mask_labels_and_scenes_call_no_data_is_none(country
         if name == "mask":
             asked = values[6:90, 6:90] == 1
     scenes = Archive(country, tmp_path / "scenes")
-    radar = next(name for name, item in scenes.items.items() if "vv" in item["assets"])
+    seen = scenes.of("sentinel-1-rtc")
+    radar = seen[len(seen) // 2]  # well within the season
     with rasterio.open(scenes.path(radar, "vv"), "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
         file.nodata = 9999
     scenes.items[radar]["assets"]["vv"]["raster:bands"][0]["nodata"] = 0
