@@ -8,7 +8,7 @@ import shapely
 from pydantic import field_validator, model_validator
 from shapely.geometry.base import BaseGeometry
 
-from engine.earth import LON_LAT, split_at_date_line
+from engine.earth import LON_LAT, box_shape, split_at_date_line
 from engine.errors import InputError
 from engine.types import Options
 from engine.vectors import FORMATS, VectorFile, is_unknown, read_polygons, told_of
@@ -18,7 +18,8 @@ class AreaOptions(Options):
     """What to map: exactly one of ``bbox`` (west, south, east, north in degrees) and ``file`` (polygons)."""
 
     bbox: tuple[float, float, float, float] | None = None
-    """West, south, east and north in degrees of longitude and latitude; None where a file is given."""
+    """West, south, east and north in degrees of longitude and latitude, west > east across the date line; None where a
+    file is given."""
     file: str | None = None
     """Polygons to map, any CRS, holes counted: GeoPackage, GeoParquet (a file or a folder), FlatGeobuf, GeoJSON or
     Shapefile; None where a bbox is given."""
@@ -43,11 +44,11 @@ class AreaOptions(Options):
                 f"bbox {list(bbox)} has no width or no height; expected: west < east and south < north; remedy: give "
                 "two corners of the area, not a point"
             )
-        if not (west < east and south < north):
+        if south > north or (west > east and west - east < 180):
             raise ValueError(
-                f"bbox {list(bbox)} is reversed; expected: west < east and south < north; remedy: order it as "
-                f"[{min(west, east)}, {min(south, north)}, {max(west, east)}, {max(south, north)}], or give a file "
-                "with one polygon on each side if the area crosses the date line"
+                f"bbox {list(bbox)} is reversed; expected: west < east and south < north (west > east only across the "
+                f"date line); remedy: order it as [{min(west, east)}, {min(south, north)}, {max(west, east)}, "
+                f"{max(south, north)}]"
             )
         return bbox
 
@@ -84,7 +85,7 @@ def look_at_area(options: AreaOptions) -> tuple[BaseGeometry, list[str]]:
     InputError: no such file, several layers, no or a foreign CRS, no polygon that can be used.
     """
     if options.bbox is not None:
-        return shapely.box(*options.bbox), []
+        return box_shape(*options.bbox), []
     assert options.file is not None
     found = read_polygons(VectorFile(options.file, "area", options.layer), (), LON_LAT)
     if not len(found.shapes):

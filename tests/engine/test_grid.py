@@ -279,3 +279,25 @@ def test_a_missing_a_broken_and_a_many_layered_file_are_refused(tmp_path: Path) 
         frame.to_file(tmp_path / "two.gpkg", layer=layer)
     with pytest.raises(InputError, match="2 layers"):
         read_area(AreaOptions(file=str(tmp_path / "two.gpkg")))
+
+
+@pytest.mark.parametrize(
+    ("west", "east", "crs"), [(179.95, -179.95, "EPSG:32760"), (-180, -179.9, "EPSG:32760"), (179.9, 180, "EPSG:32701")]
+)
+def test_an_area_at_the_date_line_is_one_piece_on_the_zones_on_both_sides(west: float, east: float, crs: str) -> None:
+    area = read_area(AreaOptions(bbox=(west, -17.05, east, -17.0)))
+    grid = make_grid(area, GridOptions(crs=crs, resolution=100, tile_px=64))
+    width_km, height_km = grid.width * 0.1, grid.height * 0.1
+    assert 10 < width_km < 11.5 and 5 < height_km < 6.5
+    assert project_area(area, grid).geom_type == "Polygon" and suggest_crs(area)[:8] in ("EPSG:327", "EPSG:326")
+
+
+def test_a_projection_that_tears_an_area_apart_at_the_date_line_is_refused_with_one_that_does_not() -> None:
+    area = read_area(AreaOptions(bbox=(179.5, -17.5, -179.5, -17.0)))
+    for crs in ("EPSG:6933", "EPSG:3857"):
+        with pytest.raises(SpecError, match="two ends") as told:
+            make_grid(area, GridOptions(crs=crs, resolution=100, tile_px=64))
+        assert "EPSG:327" in told.value.remedy
+    wide = read_area(AreaOptions(bbox=(170, -40, -170, -30)))
+    assert suggest_crs(wide) == "EPSG:8859"
+    make_grid(wide, GridOptions(crs="EPSG:8859", resolution=10_000, tile_px=64))

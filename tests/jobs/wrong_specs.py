@@ -53,7 +53,7 @@ PARSED = [
     Wrong("box reversed", {"area.bbox": [3.02, 50.81, 3.01, 50.82]}, ("area.bbox", "3.02", "order it as [3.01, 50.81")),
     Wrong("box in metres", {"area.bbox": [501360, 5629040, 502000, 5629680]}, ("area.bbox", "leaves the globe", "metres")),
     Wrong("box with text", {"area.bbox": ["west", 1, 2, 3]}, ("area.bbox", "'west'", "a number")),
-    Wrong("area of unknown format", {"area": {"file": "a.shp"}}, ("area.file", "'a.shp'", ".gpkg", "ogr2ogr")),
+    Wrong("area of unknown format", {"area": {"file": "a.dwg"}}, ("area.file", "'a.dwg'", ".gpkg", "ogr2ogr")),
     Wrong("season reversed", {"season.end": "2017-01-01"}, ("season.start 2018-01-01", "season.end 2017-01-01", "swap")),
     Wrong("season of five years", {"season.end": "2023-01-01"}, ("season", "1826 days", "a job per season")),
     Wrong("a thirteenth month", {"season.start": "2018-13-01"}, ("season.start", "2018-13-01", "a day such as")),
