@@ -153,7 +153,7 @@ def test_one_model_maps_a_season_at_several_dates_from_what_was_known_then(
     early, late = (cut_off(of_the_season, tmp_path, day) for day in ("2024-06-01", AS_OF))
     for job in (early, late):
         told = run("submit", job.yaml)
-        assert "cube: nothing to do" in told and "training" not in told
+        assert "cube: nothing to do" in told and "model: training" not in told
     assert Path(of_the_season.model, "model.json").read_bytes() == model
     maps = [job.product("class") for job in (early, late, of_the_season)]
     assert all((a != b).any() and ((a != 255) <= (b != 255)).all() for a, b in pairwise(maps))
