@@ -19,6 +19,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from engine.types import Grid, Tile
+
 LON_LAT = "EPSG:4326"
 MOST_OFF = 0.02
 """Share by which a grid's areas or lengths may be off within the area without a word."""
@@ -139,6 +141,13 @@ def areas_m2(shapes: NDArray[Any] | BaseGeometry, crs: Any) -> NDArray[np.float6
     flat = shapely.set_coordinates(bent.copy(), np.column_stack([x, y]))
     found: NDArray[np.float64] = shapely.area(flat)
     return found
+
+
+def pixel_km2(grid: Grid, tiles: Sequence[Tile]) -> NDArray[np.float64]:
+    """(tiles,) float64, what a pixel of each tile covers on the ellipsoid, km2: the mean of the tile's pixels."""
+    bounds = np.array([grid.bounds(tile.core) for tile in tiles], float).reshape(-1, 4)
+    pixels = np.array([tile.core.shape for tile in tiles], float).reshape(-1, 2).prod(axis=1)
+    return areas_m2(shapely.box(*bounds.T), grid.crs) / pixels / 1e6
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pyproj import Transformer
 
 from engine.catalog import Found, SourceOptions, find_items
 from engine.cube import CubeOptions
-from engine.earth import MOST_OFF, areas_m2, scale_at, shape_of
+from engine.earth import MOST_OFF, areas_m2, pixel_km2, scale_at, shape_of
 from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, suggest_crs, tiles_of
 from engine.ground import MaskOptions, mask_identity
@@ -135,9 +135,8 @@ class Plan:
     @cached_property
     def pixel_km2(self) -> Mapping[str, float]:
         """What a pixel of each tile covers on the ellipsoid, km2, by the tile's name; the mean of the tile's pixels."""
-        bounds = np.array([self.grid.bounds(tile.core) for tile in self.tiles], float).reshape(-1, 4)
-        covered = areas_m2(shapely.box(*bounds.T), self.grid.crs) / self._areas / 1e6
-        return {tile.id: km2 for tile, km2 in zip(self.tiles, covered.tolist(), strict=True)}
+        covered = pixel_km2(self.grid, self.tiles).tolist()
+        return {tile.id: km2 for tile, km2 in zip(self.tiles, covered, strict=True)}
 
     @cached_property
     def _item_digests(self) -> NDArray[np.uint8]:

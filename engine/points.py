@@ -24,6 +24,7 @@ import shapely
 from numpy.typing import NDArray
 
 from engine.assess.design import draw_ranks
+from engine.earth import pixel_km2
 from engine.errors import InputError, TilthError
 from engine.ground import read_named
 from engine.map_values import MapValues
@@ -70,8 +71,8 @@ class Strata:
 
     @property
     def area_km2(self) -> NDArray[np.float64]:
-        """Mapped area of each class, (k,) km2."""
-        return self.pixels.sum(axis=0) * self.grid.resolution**2 / 1e6
+        """Mapped area of each class on the ellipsoid, (k,) km2."""
+        return pixel_km2(self.grid, self.tiles) @ self.pixels
 
     @property
     def design(self) -> str:

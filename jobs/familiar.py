@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.errors import InputError
@@ -56,24 +56,28 @@ def said_before(spec: Spec, card: Card) -> Iterator[str]:
         )
 
 
-def unfamiliar_report(spec: Spec, records: Sequence[Record], card: Card, pixel_km2: float) -> dict[str, Any] | None:
+def unfamiliar_report(
+    spec: Spec, records: Sequence[Record], card: Card, pixel_km2: Mapping[str, float]
+) -> dict[str, Any] | None:
     """Of the land mapped, the masked with it, how much was told unfamiliar, whole and by the class it was given; None
-    where it was not asked."""
-    told = [record.body for record in records if "unfamiliar" in record.body]
+    where it was not asked. ``pixel_km2``: what a pixel of each tile covers."""
+    found = [record for record in records if "unfamiliar" in record.body]
+    told = [record.body for record in found]
     if not told:
         return None
     masked = spec.output.unfamiliar == "mask"
     rows = {}
     for index, (entry, title) in enumerate(zip(card.classes, card.titles, strict=True)):
         strange = sum(body["unfamiliar"].get(str(index), 0) for body in told)
+        km2 = sum(r.body["unfamiliar"].get(str(index), 0) * pixel_km2[r.tile] for r in found)
         mapped = sum(body["pixels"].get(str(index), 0) for body in told) + (strange if masked else 0)
-        rows[title] = {"code": entry.code, "km2": round(strange * pixel_km2, 6), "share": _share(strange, mapped)}
+        rows[title] = {"code": entry.code, "km2": round(km2, 6), "share": _share(strange, mapped)}
     strange = sum(sum(body["unfamiliar"].values()) for body in told)
     known = sum(sum(n for index, n in body["pixels"].items() if index != "255") for body in told)
     return {
         "below": spec.output.unfamiliar_below,
         "masked": masked,
-        "km2": round(strange * pixel_km2, 6),
+        "km2": round(sum(sum(r.body["unfamiliar"].values()) * pixel_km2[r.tile] for r in found), 6),
         "share": _share(strange, known + (strange if masked else 0)),
         "by_class": rows,
     }

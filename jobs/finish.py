@@ -132,15 +132,15 @@ def _report(
     *, seconds: float, epoch: int,
 ) -> dict[str, Any]:  # fmt: skip
     records = [ledger.latest[tile.id] for tile in plan.tiles if tile.id in ledger.latest]
-    pixel_km2 = plan.grid.resolution**2 / 1e6
-    pixels, of_this_turn = _pixels(records), _pixels([r for r in records if r.epoch == epoch])
-    mapped_now = sum(count for index, count in of_this_turn.items() if index != str(NODATA)) * pixel_km2
+    land, of_this_turn = _km2(plan, records), _km2(plan, [r for r in records if r.epoch == epoch])
+    mapped_now = sum(km2 for index, km2 in of_this_turn.items() if index != str(NODATA))
+    asked = sum(record.body.get("asked", 0) * plan.pixel_km2[record.tile] for record in records)
     area = {
-        title: {"code": entry.code, "km2": round(pixels.get(str(i), 0) * pixel_km2, 6)}
+        title: {"code": entry.code, "km2": round(land.get(str(i), 0.0), 6)}
         for i, (entry, title) in enumerate(zip(card.classes, card.titles, strict=True))
     }
     mapped = sum(row["km2"] for row in area.values())
-    told = unfamiliar_report(spec, records, card, pixel_km2)
+    told = unfamiliar_report(spec, records, card, plan.pixel_km2)
     masked = told["km2"] if told and told["masked"] else 0.0
     quarantined = {r.tile: r.body.get("reason", "") for r in records if r.state == "quarantined"}
     return {
@@ -150,7 +150,7 @@ def _report(
         "area_km2_by_class": area,
         "area_km2_is": COUNTED,
         "area_km2_mapped": round(mapped, 6),
-        "area_km2_without_data": round(sum(r.body.get("asked", 0) for r in records) * pixel_km2 - mapped - masked, 6),
+        "area_km2_without_data": max(0.0, round(asked - mapped - masked, 6)),
         **({"unfamiliar": told} if told else {}),
         "tiles": {
             "planned": len(plan.tiles),
@@ -186,13 +186,13 @@ def _told(records: Sequence[Record]) -> list[str]:
     return [f"{sentence} ({reads[sentence]} reads in {tiles[sentence]} tiles)" for sentence in sorted(reads)]
 
 
-def _pixels(records: Sequence[Record]) -> dict[str, int]:
-    """Pixels per class index, as text; 255 is no data."""
-    pixels: dict[str, int] = {}
+def _km2(plan: Plan, records: Sequence[Record]) -> dict[str, float]:
+    """Land per class index, as text, km2 on the ellipsoid; 255 is no data."""
+    land: dict[str, float] = {}
     for record in records:
         for index, count in record.body.get("pixels", {}).items():
-            pixels[index] = pixels.get(index, 0) + count
-    return pixels
+            land[index] = land.get(index, 0.0) + count * plan.pixel_km2[record.tile]
+    return land
 
 
 def _bytes(records: Sequence[Record], cube_records: Sequence[Record]) -> dict[str, int]:

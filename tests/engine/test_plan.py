@@ -198,25 +198,36 @@ def test_a_scene_across_the_date_line_reaches_the_tiles_on_both_sides_and_no_oth
     scene = {"type": "Polygon", "coordinates": [[[179.98, -17.1], [-179.98, -17.1], [-179.98, -16.9], [179.98, -16.9],
                                                  [179.98, -17.1]]]}  # fmt: skip
     far = {"type": "Polygon", "coordinates": [[[0, -17.1], [1, -17.1], [1, -16.9], [0, -16.9], [0, -17.1]]]}
-    items = [replace(made_item({"red": "a.tif"}, name="near"), footprint=scene), replace(made_item({"red": "b.tif"}, name="far"), footprint=far)]
-    grid = GridOptions(crs="EPSG:32760", resolution=100, tile_px=8)
+    items = [
+        replace(made_item({"red": "a.tif"}, name="near"), footprint=scene),
+        replace(made_item({"red": "b.tif"}, name="far"), footprint=far),
+    ]
+    grid = GridOptions(crs="EPSG:32760", resolution=50, tile_px=4)
     plan = make_plan(here, SEASON, grid, CUBE, items=items)
     reached = np.diff(plan.starts)
     assert set(plan.links.tolist()) == {0} and 0 < (reached == 1).sum() < len(plan.tiles)
+    middle = [plan.grid.bounds(tile.core)[0] for tile, hit in zip(plan.tiles, reached, strict=True) if hit]
+    assert (
+        min(middle)
+        < Transformer.from_crs("EPSG:4326", "EPSG:32760", always_xy=True).transform(180, -17)[0]
+        < max(middle)
+    )
     assert plan.area_km2 == pytest.approx(2 * 29.5, rel=0.01)
 
 
 def test_a_grid_not_true_to_area_is_told_and_its_areas_are_those_on_the_ellipsoid() -> None:
     area = shapely.box(5, 50, 5.02, 50.02)
     plans = {
-        crs: make_plan(area, SEASON, GridOptions(crs=crs, resolution=10, tile_px=64), CUBE, items=[made_item({"red": "a.tif"})])
+        crs: make_plan(
+            area, SEASON, GridOptions(crs=crs, resolution=10, tile_px=64), CUBE, items=[made_item({"red": "a.tif"})]
+        )
         for crs in ("EPSG:3857", "EPSG:32631", "EPSG:3035")
     }
     mercator, utm, equal = plans["EPSG:3857"], plans["EPSG:32631"], plans["EPSG:3035"]
     assert mercator.area_km2 == pytest.approx(utm.area_km2, rel=1e-6) == pytest.approx(equal.area_km2, rel=1e-6)
     for plan in plans.values():
         counted = sum(plan.pixel_km2[t.id] * t.core.shape[0] * t.core.shape[1] for t in plan.tiles)
-        assert counted == pytest.approx(plan.area_km2, rel=0.15)  # tiles reach a little over the area's edge
+        assert plan.area_km2 < counted < 1.3 * plan.area_km2  # tiles reach a little over the area's edge
     assert max(mercator.pixel_km2.values()) * 2.4 < 1e-4 < max(mercator.pixel_km2.values()) * 2.5
     assert max(equal.pixel_km2.values()) == pytest.approx(1e-4, rel=1e-6)
     told = [line for line in mercator.audit if "km2 and ha are computed on the ellipsoid" in line]

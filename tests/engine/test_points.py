@@ -199,7 +199,7 @@ def test_the_worked_example_of_olofsson_2014_comes_through_a_table_of_points() -
     rows = [(i, j) for i in range(4) for j in range(4) for _ in range(OLOFSSON[i, j])]
     codes = (1, 2, 3, 4)
     points = pd.DataFrame({"map_code": [codes[i] for i, _ in rows], "reference": [codes[j] for _, j in rows]})
-    grid = replace(GRID, resolution=1000.0)
+    grid = replace(GRID, resolution=1000.0, crs="EPSG:3035", left=4_000_000.0, top=3_000_000.0)  # equal-area
     strata = Strata(grid, codes, tuple("abcd"), (grid.tile(0, 0),), ("",), OLOFSSON_MAPPED_PX[None], "abc", INDICES)
     found = estimate(points.astype("Int64"), strata, "table")
     assert round(found.areas.area[0]) == 235_086 and round(found.areas.overall, 3) == 0.947

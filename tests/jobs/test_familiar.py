@@ -58,7 +58,7 @@ def test_the_report_says_how_much_of_the_land_mapped_was_unfamiliar_by_class(mas
     left = {"0": 70, "1": 10} if masked else {"0": 100, "1": 20}
     bodies: list[dict[str, Any]] = [{"pixels": {**left, "255": 7}, "unfamiliar": told}, {"empty": True}]
     records = [Record(f"r{i}", 1, "key", "written", 1, body) for i, body in enumerate(bodies)]
-    facts = unfamiliar_report(spec(unfamiliar="mask" if masked else "keep"), records, TELLS, 0.01)
+    facts = unfamiliar_report(spec(unfamiliar="mask" if masked else "keep"), records, TELLS, {"r0": 0.01, "r1": 0.01})
     assert facts is not None and facts["masked"] is masked and facts["below"] == 5
     assert facts["share"] == pytest.approx(40 / 120, abs=1e-6) and facts["km2"] == pytest.approx(0.4)
     assert [facts["by_class"][name]["share"] for name in ("crop 0", "crop 1", "crop 2")] == [0.3, 0.5, None]
