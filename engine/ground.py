@@ -47,7 +47,7 @@ class Ground:
         patch = read_raster(self.mask.uri, self.grid, window, self.mask.band)
         if patch is None:
             return np.zeros(window.shape, np.bool_)
-        return inside & patch.on_grid(_kept(patch.values, self.mask) & patch.valid, False)
+        return inside & patch.on_grid(_kept(patch.values, self.mask) & patch.valid & np.isfinite(patch.values), False)
 
 
 def _kept(values: NDArray, mask: MaskOptions) -> NDArray[np.bool_]:

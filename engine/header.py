@@ -69,10 +69,12 @@ class Reading:
     offset: float
     """physical = DN * scale + offset."""
     nodata: tuple[float, ...]
-    """Numbers that stand for no data; NaN and infinity do in any case."""
+    """Numbers that stand for no data; NaN does in any case."""
     dtype: str
     masked: bool
     """Whether the file's own mask is to be read too."""
+    infinite: bool = False
+    """Whether infinity is a number to be looked at: it is no code, and told, but in a measurement it is no data."""
     opacity: int | None = None
     """Number of the alpha band, 0 where there is no data."""
     told: tuple[str, ...] = ()
@@ -124,15 +126,17 @@ def decide(header: Header, asset: Asset, sensor: str, band: str) -> Reading:
         nodata=fills_of(item, file, family),
         dtype=dtype,
         masked=header.masked[number - 1],
+        infinite=codes,
         opacity=opaque[0] if opaque else None,
         told=tuple(_disagreements(header, item, file, SILENT if codes else family)),
     )
 
 
-def filled(values: NDArray, nodata: tuple[float, ...]) -> NDArray[np.bool_]:
-    """True where a pixel is not finite or holds one of ``nodata``, as its data type can hold it."""
+def filled(values: NDArray, nodata: tuple[float, ...], infinite: bool = False) -> NDArray[np.bool_]:
+    """True where a pixel is NaN or holds one of ``nodata``, as its data type can hold it, or, unless ``infinite``, is
+    infinite."""
     if values.dtype.kind == "f":
-        gone = ~np.isfinite(values)
+        gone = np.isnan(values) if infinite else ~np.isfinite(values)
         near = _FEW_ULPS * float(np.finfo(values.dtype).eps)
         for number in nodata:
             with np.errstate(over="ignore"):  # the smallest float32, a usual fill, has no neighbour below
@@ -152,7 +156,7 @@ def can_hold(dtype: np.dtype, number: float) -> bool:
         return True
     if dtype.kind == "b":
         return number in (0, 1)
-    return number == int(number) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+    return math.isfinite(number) and number == int(number) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
 
 
 def _number(header: Header, item: Claim, remedy: str) -> int:

@@ -243,7 +243,7 @@ def _pixels(
 ) -> tuple[NDArray, NDArray[np.bool_]]:
     """(values, valid) of the band in a window of the source: no data by header, item or mask is not valid."""
     values = raster.source.read(reading.band, window=window, out_shape=shape)
-    valid = ~filled(values, reading.nodata)
+    valid = ~filled(values, reading.nodata, reading.infinite)
     if reading.masked:
         if raster.mask is None:
             seen = raster.source.read_masks(reading.band, window=window, out_shape=shape)

@@ -303,7 +303,7 @@ def test_a_float_fill_is_known_though_text_has_lost_its_last_digits() -> None:
     values = np.array([-3.40282306074e38, -3.4e38, 1.0, 0.0], np.float32)
     assert filled(values, (-3.4028234663852886e38,)).tolist() == [True, False, False, False]
     assert filled(values, (-3.4e38, 0.0)).tolist() == [False, True, False, True]
-    assert not filled(np.array([0, 255, 241], np.uint8), (-9999.0, -1.0, 0.5)).any()
+    assert not filled(np.array([0, 255, 241], np.uint8), (-9999.0, -1.0, 0.5, np.inf)).any()
 
 
 def test_a_raster_is_read_anew_when_the_mask_beside_it_comes(tmp_path: Path) -> None:
@@ -325,3 +325,15 @@ def test_a_header_says_nothing_by_gdals_defaults(tmp_path: Path) -> None:
     assert (reading.scale, reading.offset, reading.nodata, reading.told) == (1.0, 0.0, (), ())
     patch = read_patch(str(path), GRID, WHOLE)
     assert patch is not None and patch.valid.all()
+
+
+def test_infinity_is_no_measurement_and_no_code_unless_the_header_calls_it_no_data(tmp_path: Path) -> None:
+    layer = build(radar(tmp_path / "radar", np.where(HOLE, np.float32(np.inf), power())))
+    np.testing.assert_array_equal(layer.count[0] == 0, HOLE)
+    holed = np.where(HOLE, -np.inf, CODED).astype(np.float32)
+    bare, told = (write(tmp_path / f"{nodata}.tif", holed, nodata=nodata) for nodata in (None, -np.inf))
+    with pytest.raises(InputError, match="a pixel holds -inf"):
+        Labels(LabelOptions(uri=str(bare)), GRID, 100.0).read(WHOLE)
+    codes, _ = Labels(LabelOptions(uri=str(told)), GRID, 100.0).read(WHOLE)
+    np.testing.assert_array_equal(codes, np.where(HOLE, 0, CODED))
+    np.testing.assert_array_equal(kept(MaskOptions(uri=str(bare))), ~HOLE)
