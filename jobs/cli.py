@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from engine.errors import TilthError
-from jobs import measuring, models, show
+from jobs import lines, measuring, models, show
 from jobs.arguments import AsJson, Changes, Run, SpecPath
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
     "Exit codes: 0 done, 2 the spec or an input is wrong, 3 done but with quarantined tiles or scenes left out, "
     "4 failed, 5 budget reached, 130 cancelled.",
 )
+
+_LOGGED = ("submit", "resume", "watch", "cube", "train", "predict")
 
 app.add_typer(models.app, name="model")
 
@@ -45,11 +47,19 @@ def main() -> None:
     try:
         app()
     except TilthError as error:
-        print(f"tilth: {error}", file=sys.stderr)
+        _say_last(f"tilth: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("tilth: interrupted", file=sys.stderr)
+        _say_last("tilth: interrupted")
         sys.exit(130)
+
+
+def _say_last(sentence: str) -> None:
+    """The last line of a command; of one that drives or watches a run it belongs to a log."""
+    if sys.argv[1:2] and sys.argv[1] in _LOGGED:
+        lines.say(sentence)
+    else:
+        print(sentence, file=sys.stderr)
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -12,12 +14,17 @@ from rich.table import Table
 from engine.errors import TilthError
 from engine.ledger.lease import holder
 from engine.objects import Objects
+from engine.run import Progress
 from engine.work import LEDGER
 from jobs import control
+from jobs.lines import Log, say
 from jobs.pinned import read_progress
 from jobs.spec import Spec
 
 _EVERY_S = 1.0
+_SHOWN = ("stage", "total", "written", "quarantined", "retried", "in_flight", "trouble", "unit", "note")
+_Show = Callable[[dict[str, Any] | None, dict[str, Any] | None], None]
+"""Shows the last progress written and who drives."""
 
 
 def follow(run: str, until_started_s: float = 5.0) -> int:
@@ -25,27 +32,51 @@ def follow(run: str, until_started_s: float = 5.0) -> int:
     spec = control.resolve_run(run)
     output = Objects(spec.output.uri)
     console = Console(stderr=True)
+    shown = live_table(spec, console) if console.is_terminal else logged()
     began = time.monotonic()
     try:
-        with Live(console=console, auto_refresh=False, transient=True) as live:
+        with shown as show:
             while True:
                 driver, progress = holder(output.child(LEDGER)), read_progress(output)
                 if driver is not None:
                     began = float("-inf")
                 elif time.monotonic() - began > until_started_s:
                     break
-                live.update(_table(spec, progress, driver), refresh=True)
+                show(progress, driver)
                 time.sleep(_EVERY_S)
     except KeyboardInterrupt:
-        console.print("no longer watching; the run goes on")
+        say("no longer watching; the run goes on")
         return 0
-    return _ended(run, console)
+    return _ended(run)
 
 
-def _ended(run: str, console: Console) -> int:
+@contextmanager
+def live_table(spec: Spec, console: Console) -> Iterator[_Show]:
+    """Progress in a terminal."""
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield lambda progress, driver: live.update(_table(spec, progress, driver), refresh=True)
+
+
+@contextmanager
+def logged() -> Iterator[_Show]:
+    """Progress in a file or a pipe: who drives, and where the stage stands."""
+    log, known = Log(), [""]
+
+    def show(progress: dict[str, Any] | None, driver: dict[str, Any] | None) -> None:
+        who = f"driven by {driver['host']}, process {driver['pid']}" if driver else "nobody drives the run yet"
+        if who != known[0]:
+            known[0] = who
+            say(who)
+        if progress:
+            log.update(Progress(**{name: progress[name] for name in _SHOWN if name in progress}))
+
+    yield show
+
+
+def _ended(run: str) -> int:
     facts = control.status(control.resolve_run(run))
     counts = facts["tiles"]["map"]
-    console.print(f"nobody drives the run now; map: {counts}", highlight=False)
+    say(f"nobody drives the run now; map: {counts}")
     if facts["cancel_asked"]:
         return 130
     if counts.get("pending") or not facts["finished"]:

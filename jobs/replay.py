@@ -22,8 +22,8 @@ from engine.types import Item, Layer, Window
 from engine.work import LEDGER, cube_ledger
 from jobs import control
 from jobs.checks import checked_card
+from jobs.lines import say
 from jobs.pinned import micro_batch, pinned_plan
-from jobs.show import say
 from jobs.spec import Spec
 
 _T = TypeVar("_T")

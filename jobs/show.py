@@ -3,72 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from engine.accuracy import COUNTED
 from engine.errors import SpecError
 from engine.ledger import Record
-from engine.run import Progress
+from jobs.lines import result
 from jobs.notes import said_of_model, said_of_unfamiliar
 from jobs.tiles import reason
 
 _console = Console()
-_LINE_EVERY_S = 50.0
-"""Of a stage that has a note; ticks come a second apart, so that a minute never goes by in silence."""
-
-
-def say(sentence: str) -> None:
-    """One line for a person, on standard error, so that standard output stays for results."""
-    print(sentence, file=sys.stderr, flush=True)
-
-
-class Bar:
-    """A progress bar per stage; plain lines now and then where there is no terminal."""
-
-    def __init__(self, console: Console) -> None:
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
-            TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-        )  # fmt: skip
-        self._live = RichProgress(*columns, console=console, transient=True) if console.is_terminal else None
-        self._stages: dict[str, Any] = {}
-        self._trouble = ""
-        self._line_s = time.monotonic()
-
-    def __enter__(self) -> Bar:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def update(self, progress: Progress) -> None:
-        """Take in where a stage stands."""
-        if progress.trouble and progress.trouble != self._trouble:
-            self._trouble = progress.trouble
-            say(f"{progress.stage}: {progress.trouble}")
-        if self._live is None:
-            if progress.note and time.monotonic() - self._line_s >= _LINE_EVERY_S:
-                self._line_s = time.monotonic()
-                say(f"{progress.stage}: {progress.note}")
-            return
-        if progress.stage not in self._stages:
-            self._stages[progress.stage] = self._live.add_task(
-                progress.stage, total=progress.total, note="", unit=progress.unit
-            )
-        note = f"{progress.quarantined} quarantined" if progress.quarantined else progress.note
-        self._live.update(self._stages[progress.stage], completed=progress.done, total=progress.total, note=note)
 
 
 def plan(facts: Mapping[str, Any], as_json: bool) -> None:
@@ -120,7 +69,7 @@ def status(facts: Mapping[str, Any], as_json: bool) -> None:
     for stage, counts in facts["tiles"].items():
         _line(f"{stage}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items())))
     if facts["damaged"]["scenes"]:
-        broken(facts["damaged"])
+        broken(facts["damaged"], _line)
     _line(f"report.json is written, of map {facts['map'][:12]}" if facts["finished"] else "not finished")
     for row in facts["assessments"]:
         _line(f"assessment/{row['folder']}, by {' and '.join(row['by'])}: {_whose(row, facts['finished'])}")
@@ -161,36 +110,36 @@ def tiles(rows: Sequence[tuple[str, Record]], as_json: bool) -> None:
 def finished(spec: Any, report: Mapping[str, Any]) -> None:
     """The end of a run, in a few lines."""
     for name, row in report["area_km2_by_class"].items():
-        _line(f"  {name}: {row['km2']:.4g} km2")
-    _line(f"  {COUNTED}")
+        result(f"  {name}: {row['km2']:.4g} km2")
+    result(f"  {COUNTED}")
     for line in said_of_unfamiliar(report["unfamiliar"]) if "unfamiliar" in report else ():
-        _line(line)
+        result(line)
     if parcels := report.get("parcels"):
         share = parcels["review"] / max(parcels["parcels"], 1)
-        _line(f"{parcels['parcels']} parcels, {share:.0%} of them for review: {spec.output.uri}/parcels")
+        result(f"{parcels['parcels']} parcels, {share:.0%} of them for review: {spec.output.uri}/parcels")
     counts = report["tiles"]
     speed = f", {report['km2_per_hour']:g} km2/h" if report["km2_per_hour"] else ""  # nothing was left to be mapped
-    _line(f"{counts['written']} of {counts['planned']} tiles published, {counts['quarantined']} quarantined{speed}")
+    result(f"{counts['written']} of {counts['planned']} tiles published, {counts['quarantined']} quarantined{speed}")
     for tile, why in list(report["quarantined"].items())[:5]:
-        _line(f"  quarantined {tile}: {why}")
+        result(f"  quarantined {tile}: {why}")
     if report["without_scenes"]:
-        _line(f"  no scene reaches {len(report['without_scenes'])} of them: no data there")
+        result(f"  no scene reaches {len(report['without_scenes'])} of them: no data there")
     if report["damaged"]["scenes"]:
-        broken(report["damaged"])
+        broken(report["damaged"], result)
     for problem in report["left_out"][:5]:
-        _line(f"  left out: {problem}")
+        result(f"  left out: {problem}")
     for line in said_of_model(report["model"]):
-        _line(f"model: {line}")
-    _line(f"map: {spec.output.uri}/class.gti.gpkg   report: {spec.output.uri}/report.json")
+        result(f"model: {line}")
+    result(f"map: {spec.output.uri}/class.gti.gpkg   report: {spec.output.uri}/report.json")
 
 
-def broken(damaged: Mapping[str, Any]) -> None:
+def broken(damaged: Mapping[str, Any], line: Callable[[str], None]) -> None:
     """Scenes that tiles were built without."""
     scenes = damaged["scenes"]
     count = len(damaged["tiles"])
-    _line(f"  {count} tiles were built without {len(scenes)} damaged scenes; once mended: tiles --retry, resume")
+    line(f"  {count} tiles were built without {len(scenes)} damaged scenes; once mended: tiles --retry, resume")
     for scene, why in list(scenes.items())[:5]:
-        _line(f"  built without {scene}: {why}")
+        line(f"  built without {scene}: {why}")
 
 
 def findings(found: Sequence[Any], as_json: bool) -> int:

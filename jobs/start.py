@@ -12,7 +12,7 @@ from engine.ledger.lease import refuse_if_held
 from engine.objects import Objects
 from engine.plan import Plan
 from engine.work import LEDGER
-from jobs import control, show
+from jobs import control, lines, show
 from jobs.checks import check_places, checked_plan
 from jobs.cluster import hand_over, is_remote
 from jobs.estimate import describe
@@ -44,12 +44,12 @@ def submit(
     plan = checked_plan(spec, last, look=look)
     if dry_run:
         show.plan(describe(spec, plan), False)
-        show.say("dry run: nothing was started; the same command without --dry-run starts it")
+        lines.say("dry run: nothing was started; the same command without --dry-run starts it")
         return 0
     for line in plan.audit:
-        show.say(f"input: {line}")
+        lines.say(f"input: {line}")
     for problem in plan.left_out:
-        show.say(f"left out: {problem}")
+        lines.say(f"left out: {problem}")
     return _go(spec, plan, wait=wait, last=last, fresh=True)
 
 
@@ -77,12 +77,12 @@ def _go(
         if fresh:
             pin(spec, plan)
         job = hand_over(spec, changes)
-        show.say(f"job {job} runs on {spec.compute.address}; it goes on without this process")
-        show.say(f"watch it: tilth watch {spec.output.uri}    stop it: tilth cancel {spec.output.uri}")
+        lines.say(f"job {job} runs on {spec.compute.address}; it goes on without this process")
+        lines.say(f"watch it: tilth watch {spec.output.uri}    stop it: tilth cancel {spec.output.uri}")
         return follow(spec.output.uri, until_started_s=120) if wait else 0
     console = Console(stderr=True)
-    with show.Bar(console) as bar:
-        report = control.drive(spec, plan, show.say, bar.update, last=last, fresh=fresh)
+    with lines.Bar(console) as bar:
+        report = control.drive(spec, plan, lines.say, bar.update, last=last, fresh=fresh)
     return _told(spec, plan, report)
 
 
@@ -100,7 +100,7 @@ def _told(spec: Spec, plan: Plan, report: dict[str, Any]) -> int:
         )
     broken = report.get("damaged", {}).get("scenes", {})
     if broken and "km2_per_hour" not in report:
-        show.broken(report["damaged"])
+        show.broken(report["damaged"], lines.result)
     return 3 if quarantined or plan.left_out or broken else 0
 
 

@@ -22,7 +22,7 @@ from engine.models import Card, read_card
 from engine.objects import Objects
 from engine.types import Grid, dump_json
 from engine.work import LEDGER
-from jobs import picture, show, start
+from jobs import lines, picture, start
 from jobs.demo.country import Country, Size, make_country
 from jobs.pinned import pinned_plan
 from jobs.spec import load_spec
@@ -38,14 +38,14 @@ def run_demo(size: str, out: Path) -> int:
     if size not in get_args(Size):
         raise SpecError(repr(size), expected=" or ".join(get_args(Size)), place="--size")
     began = time.monotonic()
-    show.say(f"making a country under {out}/country: invented fields and scenes, not observed anywhere")
+    lines.say(f"making a country under {out}/country: invented fields and scenes, not observed anywhere")
     country = _make(out / "country", size)
     job = out / "job.yaml"
     job.write_text(_job(country, out, size))
-    show.say(f"the country took {time.monotonic() - began:.0f} s; now as a user would: tilth submit {job}")
+    lines.say(f"the country took {time.monotonic() - began:.0f} s; now as a user would: tilth submit {job}")
     code = start.submit(str(job), [])
     _compare(country, job, out)
-    show.say(f"{time.monotonic() - began:.0f} s in all")
+    lines.say(f"{time.monotonic() - began:.0f} s in all")
     return code
 
 
@@ -101,7 +101,7 @@ def _compare(country: Country, job: Path, out: Path) -> None:
     crops = _crop_indices(card)
     rows = unseen & np.isin(truth, crops)
     scores = score(confusion(classes[rows], truth[rows], len(card.classes)))
-    show.say(
+    lines.say(
         f"on {int(rows.sum())} pixels of fields the model never saw (made country): kappa {scores.kappa:.3f}, "
         f"overall accuracy {scores.overall:.3f}"
     )
@@ -114,7 +114,7 @@ def _compare(country: Country, job: Path, out: Path) -> None:
         title=f"Made country (invented, not observed), {_YEAR}: kappa {scores.kappa:.2f} on unseen fields",
     )  # fmt: skip
     (out / "map.png").write_bytes(image)
-    show.say(f"look at {out}/map.png; fields are in {country.parcels[_YEAR]}")
+    lines.say(f"look at {out}/map.png; fields are in {country.parcels[_YEAR]}")
 
 
 def _folders(uri: str) -> dict[str, str]:
