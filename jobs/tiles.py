@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.ledger import Ledger, Record
-from engine.plan import Plan
+if TYPE_CHECKING:  # the command line shows tiles, and is to start fast
+    from engine.ledger import Ledger, Record
+    from engine.plan import Plan
 
 BARE = "without scenes"
 """State of a written tile that no scene reaches, as people are told it: no data, and no failure."""
