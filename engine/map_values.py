@@ -16,7 +16,9 @@ from engine.models.card import MAX_CLASSES, Card
 
 NODATA = MAX_CLASSES
 """Class index and confidence where there is no data."""
-_WIDTHS = (np.uint16, np.uint32)
+_WIDTHS = ((np.uint16, 2**16 - 1), (np.uint32, 4_294_000_000))
+"""Types of a map of codes, and the first code too large for each. GDAL's mosaics compare uint32 with no data as
+float32, which does not tell numbers some thousands below from it (tried with GDAL 3.10.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,12 @@ def classes_table(card: Card, held: MapValues) -> bytes:
 
 
 def _fitting(codes: list[int], place: str) -> NDArray[Any]:
-    for width in _WIDTHS:
-        most = int(np.iinfo(width).max)
+    for width, most in _WIDTHS:
         if max(codes) < most:
             return np.array(codes, width)
     raise InputError(
         f"code {max(codes)}",
-        expected=f"less than {most}, which is the largest of uint32 and means no data",
+        expected=f"less than {most}: uint32 holds no more, and its largest numbers stand for no data",
         place=place,
         remedy="take output.codes out: the map holds class indices then, and classes.csv their codes; or give shorter "
         "codes in labels and legend",

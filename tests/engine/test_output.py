@@ -217,7 +217,7 @@ def coded(codes: list[int]) -> Card:
     return CARD.model_copy(update={"classes": tuple(entries)})
 
 
-WIDE = [3301060600, 7, 3301060601, 4294967294]
+WIDE = [3301060600, 7, 3301060601, 4293999999]
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,8 @@ def test_the_table_of_classes_keeps_names_with_commas_quotes_and_letters_of_any_
 
 
 def test_codes_that_no_map_can_hold_are_refused_with_the_remedy() -> None:
-    with pytest.raises(InputError, match=r"code 4294967295.*take output.codes out"):
-        map_values(coded([1, 2, 3, 4294967295]), True)
+    with pytest.raises(InputError, match=r"code 4294000000.*take output.codes out"):
+        map_values(coded([1, 2, 3, 4294000000]), True)
     assert map_values(coded([1, 2, 3, 65535]), True).dtype == "uint32"
 
 
@@ -276,3 +276,19 @@ def test_titles_tell_classes_apart_that_share_a_name() -> None:
     entries = [entry.model_copy(update={"name": "wheat"}) for entry in CARD.classes[:2]]
     card = CARD.model_copy(update={"classes": (*entries, *CARD.classes[2:])})
     assert card.titles == ("wheat (10)", "wheat (20)", "crop 2", "crop 3")
+
+
+def test_the_mosaic_of_a_map_of_codes_holds_them_as_they_are(tmp_path: Path) -> None:
+    card, grid, options = coded(WIDE), made_grid(40, 40, 16), OutputOptions(uri="unused", codes=True)
+    plan, output, records = plan_of(grid), Objects(str(tmp_path)), {}
+    expected = np.zeros((40, 40), np.uint32)
+    for tile in plan.tiles:
+        made = made_map(tile.core.shape, tile.row * 10 + tile.col)
+        y0, y1, x0, x1 = tile.core
+        expected[y0:y1, x0:x1] = map_values(card, True).plane(made.class_index)
+        output.put(f"{tile.id}/class.tif", cog_files(grid, tile, card, made, options)["class.tif"])
+        records[tile.id] = Record(tile.id, 1, "k", "written", 1, {"folder": tile.id})
+    output.put("class.gti.gpkg", _mosaic(plan, records, "class"))
+    with rasterio.open(tmp_path / "class.gti.gpkg") as mosaic:
+        assert mosaic.nodata == 4294967295
+        np.testing.assert_array_equal(mosaic.read(1), expected)
