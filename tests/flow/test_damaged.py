@@ -74,9 +74,10 @@ def test_tiles_that_no_scene_reaches_are_no_data_and_no_failure(
 
 
 def test_scenes_without_surface_temperature_are_no_damage(finished: Job, archive: Archive, tmp_path: Path) -> None:
-    bare = archive.of("landsat-c2-l2-st")[::2]
-    for name in bare:
-        archive.items[name]["assets"].pop("lwir11")
+    source = archive.of("landsat-c2-l2-st")[0]
+    bare = ["without-1", "without-2"]
+    for day, name in enumerate(bare, start=20):
+        archive.add(source, name, day=f"2024-05-{day}")["assets"].pop("lwir11")
     job = on_archive(finished, archive, tmp_path / "run")
     told = job.predict()
     (line,) = [line for line in told.err.splitlines() if "made without it" in line]
