@@ -10,9 +10,10 @@ import shapely
 from numpy.typing import NDArray
 
 from engine.errors import InputError, TileError
+from engine.fetch import patiently
 from engine.grid import area_mask
 from engine.objects import absolute, file_digest
-from engine.read import Patch, patiently, read_patch
+from engine.read import Patch, read_patch
 from engine.types import Grid, Options, Window
 
 T = TypeVar("T")

@@ -12,15 +12,15 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pydantic import field_validator, model_validator
-from pyproj import Transformer
 
 from engine.catalog import Found, SourceOptions, find_items
 from engine.cube import CubeOptions
-from engine.earth import MOST_OFF, areas_m2, pixel_km2, scale_at, shape_of
+from engine.earth import MOST_OFF, areas_m2, pixel_km2, scale_at
 from engine.errors import InputError, SpecError
 from engine.grid import GridOptions, make_grid, project_area, suggest_crs, tiles_of
 from engine.ground import MaskOptions, mask_identity
 from engine.ledger import Record
+from engine.pairing import pair
 from engine.steps import SeasonOptions, acquisition_axis, regular_axis
 from engine.types import MAX_HALO, SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
 
@@ -28,8 +28,6 @@ _SQUARES_BYTES = 1 << 28
 """A micro-batch of squares takes less."""
 _SCALE_TILES = 1000
 """The projection's scale is looked at in so many tiles."""
-_NEAR_PX = 30
-"""Items this many pixels beyond a tile are its items too: the speckle window reaches over the edge."""
 _READ_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2, "thermal": 2 + 2, "c2": 4 * 4}
 _STORED_BYTES_PER_PX = {"optical": 2 * 5 + 1, "radar": 4 * 2 + 1, "thermal": 2 + 1, "c2": 4 * 3 + 1}
 
@@ -224,7 +222,7 @@ def make_plan(
             remedy="widen the area, or use a finer grid.resolution",
         )
     axes = _axes(season, cube, items)
-    starts, links = _pair(grid, tiles, items)
+    starts, links = pair(grid, tiles, items)
     identity = digest(
         [grid.crs, grid.resolution, grid.left, grid.top, cube.arithmetic,
          {name: [str(axis.starts), str(axis.ends)] for name, axis in axes.items()},
@@ -279,23 +277,6 @@ def _axes(season: SeasonOptions, cube: CubeOptions, items: Sequence[Item]) -> di
     return axes
 
 
-def _pair(grid: Grid, tiles: Sequence[Tile], items: Sequence[Item]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """For each tile the items whose footprint meets it, grown by ``_NEAR_PX`` pixels, in the items' order."""
-    cores = np.array([tile.core for tile in tiles], np.float64).reshape(-1, 4)
-    r, near = grid.resolution, _NEAR_PX
-    boxes = shapely.box(
-        grid.left + (cores[:, 2] - near) * r,
-        grid.top - (cores[:, 1] + near) * r,
-        grid.left + (cores[:, 3] + near) * r,
-        grid.top - (cores[:, 0] - near) * r,
-    )
-    tree = shapely.STRtree(boxes)
-    which, where = tree.query(_footprints(grid, items), predicate="intersects")
-    order = np.lexsort((which, where))
-    starts = np.searchsorted(where[order], np.arange(len(tiles) + 1))
-    return starts.astype(np.int64), which[order].astype(np.int32)
-
-
 def _scale_note(grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile]) -> list[str]:
     """A sentence for the audit where the grid's projection is off by more than MOST_OFF within the area."""
     some = tiles[:: -(-len(tiles) // _SCALE_TILES)]
@@ -315,17 +296,3 @@ def _scale_note(grid: Grid, area: shapely.Geometry, tiles: Sequence[Tile]) -> li
 def _from_to(ends: tuple[float, float]) -> str:
     low, high = (f"{end:.3g}" for end in ends)
     return low if low == high else f"{low} to {high}"
-
-
-def _footprints(grid: Grid, items: Sequence[Item]) -> NDArray[Any]:
-    """The items' footprints in the grid's CRS, edges densified so that they bend with the projection."""
-    transformer = Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True)
-    known: dict[str, shapely.Geometry] = {}
-    shapes = []
-    for item in items:
-        name = str(item.footprint)
-        if name not in known:
-            bent = shapely.segmentize(shape_of(item.footprint), 0.1)
-            known[name] = shapely.transform(bent, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
-        shapes.append(known[name])
-    return np.array(shapes, dtype=object)

@@ -15,13 +15,13 @@ FOLDERS = ("kernels", "engine", "jobs")
 
 NOUNS = {"claims", "colours", "earth", "errors", "memory", "types", "units"}
 STAGES = {
-    "accuracy", "assess", "catalog", "cube", "environment", "features", "grid", "ground", "header", "ledger",
+    "accuracy", "assess", "catalog", "cube", "environment", "features", "fetch", "grid", "ground", "header", "ledger",
     "map_values", "models", "objects", "output", "parcels", "plausible", "points", "predict", "published", "rasters",
     "read", "s3", "samples", "signing", "steps", "store", "training", "vectors", "xarrays",
 }  # fmt: skip
 STORIES = {
-    "judge", "keys", "look", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "sparing", "survey",
-    "train",
+    "judge", "keys", "look", "pairing", "parcel_samples", "parcel_tile", "pipeline", "plan", "seasons", "sparing",
+    "survey", "train",
 }  # fmt: skip
 DRIVERS = {"executors", "run", "work"}
 FLOORS = [NOUNS, STAGES, STORIES, DRIVERS]
@@ -36,8 +36,11 @@ SIDEWAYS = {
     ("store", "objects"): "a zarr shard is one object",
     ("ledger", "objects"): "a record, a snapshot and a lease are objects",
     ("objects", "s3"): "where S3 is, and as whom it is asked, is resolved in one place",
-    ("read", "environment"): "where nothing can be read, no scene is to blame",
-    ("read", "s3"): "where S3 is, and as whom it is asked, is resolved in one place",
+    ("read", "fetch"): "a raster is opened with patience in one place",
+    ("ground", "fetch"): "a raster is opened with patience in one place",
+    ("fetch", "signing"): "a link is signed at the moment it is opened",
+    ("fetch", "environment"): "where nothing can be read, no scene is to blame",
+    ("fetch", "s3"): "where S3 is, and as whom it is asked, is resolved in one place",
     ("catalog", "objects"): "fsspec's filesystems are opened in one place",
     ("grid", "vectors"): "the area may be a file of polygons",
     ("models", "objects"): "fsspec's filesystems are opened in one place",

@@ -43,7 +43,7 @@ def test_what_is_broken_is_named_with_the_variable_that_broke_it(variable: str, 
 
 READ = """
 from engine.errors import TilthError
-from engine.read import patiently
+from engine.fetch import patiently
 import rasterio
 def read(path):
     with rasterio.open(path) as source:

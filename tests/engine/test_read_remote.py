@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import engine.read
+import engine.fetch
 from engine.errors import InfrastructureError, InputError, TileError
 from engine.read import SceneReader
 from engine.signing import Links
@@ -85,8 +85,8 @@ def at_proxy(s3: S3, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> F
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """GDAL's own retries without their long pauses."""
-    settings = engine.read.gdal_settings
-    monkeypatch.setattr(engine.read, "gdal_settings", lambda: settings() | {"GDAL_HTTP_MAX_RETRY": 0})
+    settings = engine.fetch.gdal_settings
+    monkeypatch.setattr(engine.fetch, "gdal_settings", lambda: settings() | {"GDAL_HTTP_MAX_RETRY": 0})
 
 
 def see(href: str, window: Window = WHOLE, sign: str | None = None) -> NDArray:
