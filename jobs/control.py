@@ -21,6 +21,7 @@ from engine.work import LEDGER, cube_ledger
 from jobs.assessments import FOLDER, listed
 from jobs.cluster import connected, is_remote, joins_cluster
 from jobs.drive import Drive, states
+from jobs.ended import how
 from jobs.older import is_of, older, published, report_of
 from jobs.pinned import (
     ask_to_cancel,
@@ -138,18 +139,20 @@ def draining(asked: threading.Event, say: Callable[[str], None]) -> Iterator[Non
 
 
 def status(spec: Spec) -> dict[str, Any]:
-    """Where a run stands: tiles by state and stage, progress, who drives it."""
+    """Where a run stands: tiles by state and stage, progress, who drives it; of one that ended with an error, why."""
     output = Objects(spec.output.uri)
     plan = pinned_plan(spec)
     books = {"cube": cube_ledger(spec.cube.uri), "map": output.child(LEDGER)}
     ledgers = {stage: Ledger(objects).load() for stage, objects in books.items()}
     mapped = published(plan.tiles, ledgers["map"].latest)
     finished = is_of(report_of(output), spec.digest(), mapped)
+    driver = holder(output.child(LEDGER))
     return {
         "name": spec.name,
         "run": spec.digest(),
         "output": spec.output.uri,
-        "driver": holder(output.child(LEDGER)),
+        "driver": driver,
+        "ended": None if driver else how(output, spec.digest()),
         "cancel_asked": is_cancelled(output),
         "left_out": list(plan.left_out),
         "damaged": damaged(ledgers["cube"], plan),

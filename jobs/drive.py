@@ -27,6 +27,7 @@ from engine.train import TrainRequest, domain_of, is_trained, train
 from engine.types import Tile
 from engine.work import LEDGER, CubeWork, MapWork, Work, cube_ledger
 from jobs.checks import checked_card
+from jobs.ended import begins
 from jobs.epochs import Epochs
 from jobs.familiar import output_of, said_before
 from jobs.finish import finish, stated
@@ -69,6 +70,7 @@ class Drive:
         """All stages up to ``last`` (cube, train, map). Returns the report; TilthError where it ends early."""
         with Lease(self.output.child(LEDGER)) as lease:
             self._leases = [lease]
+            begins(self.output)
             layout, built = self.build_cube(last)
             self._refuse_without_cube(built)
             if last == "cube":

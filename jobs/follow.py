@@ -16,7 +16,7 @@ from engine.ledger.lease import holder
 from engine.objects import Objects
 from engine.run import Progress
 from engine.work import LEDGER
-from jobs import control
+from jobs import control, ended
 from jobs.lines import Log, say
 from jobs.pinned import read_progress
 from jobs.spec import Spec
@@ -40,7 +40,9 @@ def follow(run: str, until_started_s: float = 5.0) -> int:
                 driver, progress = holder(output.child(LEDGER)), read_progress(output)
                 if driver is not None:
                     began = float("-inf")
-                elif time.monotonic() - began > until_started_s:
+                elif (known := ended.state(output)) == "over" or (
+                    known is None and time.monotonic() - began > until_started_s
+                ):
                     break
                 show(progress, driver)
                 time.sleep(_EVERY_S)
@@ -79,6 +81,8 @@ def _ended(run: str) -> int:
     say(f"nobody drives the run now; map: {counts}")
     if facts["cancel_asked"]:
         return 130
+    if facts["ended"]:
+        raise ended.as_error(facts["ended"])
     if counts.get("pending") or not facts["finished"]:
         raise TilthError("the run ended before the map was done", place=facts["output"], remedy=f"tilth resume {run}")
     return 3 if counts.get("quarantined") or facts["left_out"] else 0

@@ -13,6 +13,7 @@ from rich.table import Table
 from engine.accuracy import COUNTED
 from engine.errors import SpecError
 from engine.ledger import Record
+from jobs.ended import as_error
 from jobs.lines import result
 from jobs.notes import said_of_model, said_of_unfamiliar
 from jobs.tiles import reason
@@ -66,6 +67,8 @@ def status(facts: Mapping[str, Any], as_json: bool) -> None:
     who = f"{driver['user']} on {driver['host']}, process {driver['pid']}" if driver else "nobody"
     _line(f"{facts['name']} -> {facts['output']}")
     _line(f"driven by {who}" + (_stopping(facts) if facts["cancel_asked"] else ""))
+    if facts["ended"]:
+        _line(f"ended with exit code {facts['ended']['exit_code']}: {as_error(facts['ended'])}")
     for stage, counts in facts["tiles"].items():
         _line(f"{stage}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items())))
     if facts["damaged"]["scenes"]:

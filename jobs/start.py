@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from engine.ledger.lease import refuse_if_held
 from engine.objects import Objects
 from engine.plan import Plan
 from engine.work import LEDGER
-from jobs import control, lines, show
+from jobs import control, ended, lines, show
 from jobs.checks import check_places, checked_plan
 from jobs.cluster import hand_over, is_remote
 from jobs.estimate import describe
@@ -55,10 +56,12 @@ def submit(
 
 def resume(run: str, changes: Sequence[str], *, inside: bool = False, wait: bool = False) -> int:
     """Go on with a pinned run; returns the exit code."""
-    spec = _changed(control.resolve_run(run), changes)
+    with ended.leaves_word(run) if inside else nullcontext():
+        spec = _changed(control.resolve_run(run), changes)
+        plan = pinned_plan(spec)
     if not inside:
         refuse_if_held(Objects(spec.output.uri).child(LEDGER))
-    return _go(spec, pinned_plan(spec), changes, inside=inside, wait=wait)
+    return _go(spec, plan, changes, inside=inside, wait=wait)
 
 
 def _go(
@@ -71,19 +74,23 @@ def _go(
     last: str = "map",
     fresh: bool = False,
 ) -> int:
+    output = Objects(spec.output.uri)
     if not inside:  # a run handed over may be cancelled before its job has begun
-        clear_cancel(Objects(spec.output.uri))
+        clear_cancel(output)
+        ended.begins_here(output)
     if is_remote(spec) and not inside:
         if fresh:
             pin(spec, plan)
         job = hand_over(spec, changes)
+        ended.handed_over(output, job, str(spec.compute.address))
         lines.say(f"job {job} runs on {spec.compute.address}; it goes on without this process")
         lines.say(f"watch it: tilth watch {spec.output.uri}    stop it: tilth cancel {spec.output.uri}")
         return follow(spec.output.uri, until_started_s=120) if wait else 0
     console = Console(stderr=True)
-    with lines.Bar(console) as bar:
-        report = control.drive(spec, plan, lines.say, bar.update, last=last, fresh=fresh)
-    return _told(spec, plan, report)
+    with ended.leaves_word(output.uri, spec.digest()):
+        with lines.Bar(console) as bar:
+            report = control.drive(spec, plan, lines.say, bar.update, last=last, fresh=fresh)
+        return _told(spec, plan, report)
 
 
 def _told(spec: Spec, plan: Plan, report: dict[str, Any]) -> int:
