@@ -11,6 +11,8 @@ from typing import Any
 from ray.job_submission import JobSubmissionClient
 
 from engine.ledger.lease import holder
+from engine.objects import Objects
+from jobs import ended
 from tests.chaos.runs import TILES, Place, cluster_environment, run_to_end, tilth, wait_for
 from tests.servers.process import wait_until
 from tests.servers.rays import Nodes
@@ -73,3 +75,22 @@ def test_a_detached_submit_returns_at_once_and_cancel_drains_the_job_on_the_clus
     now = state(copied, tmp_path / "status")
     assert not now["finished"] and now["driver"] is None
     assert not copied.torn("map")
+
+
+def test_a_job_that_dies_at_its_start_is_told_by_status_and_watch_with_the_exit_code(
+    copied: Place, cluster: Nodes, tmp_path: Path
+) -> None:
+    words = ("--address", cluster.dashboard, "--wait", "--set", "budget.max_hours=1e-9")
+    with tilth(tmp_path / "log", "submit", str(copied.job), *words, env=cluster_environment()) as watching:
+        assert watching.ended() == 5, watching.told()
+        assert "budget.max_hours" in watching.told()
+    assert state(copied, tmp_path / "status")["ended"]["place"] == "budget.max_hours"
+    output = Objects(copied.map)
+    ended.begins_here(output)
+    job = JobSubmissionClient(cluster.dashboard).submit_job(entrypoint="python -m no_such_module_there")
+    ended.handed_over(output, job, cluster.dashboard)
+    with tilth(tmp_path / "watch", "watch", copied.map, env=cluster_environment()) as watching:
+        assert watching.ended(60) == 4, watching.told()
+        assert f"job {job} ended as FAILED" in watching.told() and "no_such_module_there" in watching.told()
+    told_now = state(copied, tmp_path / "status-2")["ended"]
+    assert told_now["place"] == cluster.dashboard and "No module named" in told_now["value"]
