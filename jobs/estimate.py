@@ -21,6 +21,7 @@ from jobs.checks import check_places, checked_card, checked_plan, model_needs
 from jobs.control import over_budget
 from jobs.drive import Drive
 from jobs.spec import Spec
+from jobs.training_costs import TrainingSize, size_of, training_bytes, training_seconds
 from jobs.whose import model_told
 from kernels.warm import warm_up
 
@@ -38,9 +39,6 @@ _PIXELS_PER_S = {
 }  # fmt: skip
 """Family -> pixels mapped, and samples trained on, in a second of one core, at 34 steps of 13 features; of squares of
 pixels, at 26 steps of 3 features. An SVM's speed is that of 8,000 support vectors, and falls as they grow in number."""
-
-_SVM_S = 1e-7
-"""Seconds of one core to fit an SVM, for each pair of samples: 7 s for 9,000 of 34 steps of 13 features."""
 
 _USUAL_CLASSES = 12
 """Assumed of labels without a legend: their raster is not read to plan."""
@@ -107,16 +105,22 @@ def describe(spec: Spec, plan: Plan, rates: Rates | None = None) -> dict[str, An
 
 
 def _memory(spec: Spec, plan: Plan, recipe: Recipe, halo: int) -> dict[str, int]:
-    """Projected peak of all processes: tiles under way, at most two a worker and as the byte budget lets, and the
-    processes themselves."""
+    """Projected peak of all processes, the larger of two: tiles under way, at most two a worker and as the byte budget
+    lets, with the processes themselves; and the training, which the driver does before any map worker starts."""
     mapped = plan.map_memory_bytes(len(recipe.features), recipe.steps, halo)
     tile = max(plan.cube_memory_bytes(spec.cube.threads), mapped)
     at_once = max(1, min(2 * spec.most_workers(), len(plan.tiles), spec.byte_budget() // tile))
     processes = 1 + (0 if spec.compute.in_process else spec.most_workers())
+    training = 0
+    if spec.labels is not None:
+        size, classes = _training(spec, plan)
+        training = training_bytes(spec.train_options(), size, recipe, classes)
+    tiles = tile * at_once + processes * _PROCESS_BYTES
     return {
+        "memory_training_bytes": training,
         "memory_per_tile_bytes": tile,
         "tiles_at_once": at_once,
-        "memory_peak_bytes": tile * at_once + processes * _PROCESS_BYTES,
+        "memory_peak_bytes": max(tiles, training + _PROCESS_BYTES),
         "byte_budget_bytes": spec.byte_budget(),
     }
 
@@ -127,17 +131,20 @@ def _stage_seconds(spec: Spec, todo: Plan, plan: Plan, rates: Rates, family: Fam
     core = _core_seconds(todo, plan, rates, family)
     seconds = {"start": _START_S * (1 + bool(todo.tiles)), "cube": core["cube"] / workers}
     if spec.labels is not None:
+        size, _ = _training(spec, plan)
         options = spec.train_options()
-        legend = spec.labels.legend
-        classes = len(read_legend(absolute(legend)).names) if legend else _USUAL_CLASSES
-        seasons = len(spec.labels.seasons) + bool(spec.labels.uri)
-        most = min(0.6 * plan.grid.width * plan.grid.height * seasons, classes * options.per_class)
-        most *= 2 if options.adversarial else 1  # as many series of the other domain
-        if family == "svm":
-            seconds["training_at_most"] = most**2 * _SVM_S
-        elif family != "forest":
-            seconds["training_at_most"] = most * options.epochs / _PIXELS_PER_S[family][1]
+        seconds["training_at_most"] = training_seconds(options, size, spec.recipe(), _PIXELS_PER_S[family][1])
     return seconds | {"map": core["map"] / workers}
+
+
+def _training(spec: Spec, plan: Plan) -> tuple[TrainingSize, int]:
+    """Samples at most, and classes, of the training that a spec with labels asks for."""
+    assert spec.labels is not None
+    legend = spec.labels.legend
+    classes = len(read_legend(absolute(legend)).names) if legend else _USUAL_CLASSES
+    seasons = len(spec.labels.seasons) + bool(spec.labels.uri)
+    pixels = plan.grid.width * plan.grid.height * seasons
+    return size_of(spec.train_options(), pixels, classes), classes
 
 
 def _core_seconds(todo: Plan, plan: Plan, rates: Rates, family: Family) -> dict[str, float]:

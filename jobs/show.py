@@ -48,7 +48,8 @@ def _plan_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "memory",
         f"peak about {_bytes(facts['memory_peak_bytes'])}: {facts['tiles_at_once']} tiles at once of "
-        f"{_bytes(facts['memory_per_tile_bytes'])}, {facts['workers']} worker(s) and the driver",
+        f"{_bytes(facts['memory_per_tile_bytes'])}, {facts['workers']} worker(s) and the driver"
+        + (f"; training {_bytes(facts['memory_training_bytes'])}" if facts["memory_training_bytes"] else ""),
     )
     stages = ", ".join(f"{name.replace('_', ' ')} {_duration(s)}" for name, s in facts["seconds"].items())
     yield "time", f"about {_duration(facts['wall_hours'] * 3600)}: {stages}"
