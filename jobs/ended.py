@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from engine.errors import LeaseHeld, TilthError
 from engine.objects import Objects
 from engine.work import LEDGER
-from jobs.reach import answers
 
 _ENDED, _JOB = f"{LEDGER}/ended.json", f"{LEDGER}/job.json"
 _UNDER_WAY = ("PENDING", "RUNNING")
@@ -117,6 +116,8 @@ def job_of(output: Objects) -> dict[str, Any] | None:
     data = output.find(_JOB)
     if data is None:
         return None
+    from jobs.reach import answers  # here, as Ray is: the command line is to start without them
+
     job = json.loads(data)
     parts = urlsplit(job["address"])
     if not answers(parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)):
