@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from engine.errors import LeaseHeld, TilthError
 from engine.objects import Objects
 from engine.work import LEDGER
+from jobs.reach import answers
 
 _ENDED, _JOB = f"{LEDGER}/ended.json", f"{LEDGER}/job.json"
 _UNDER_WAY = ("PENDING", "RUNNING")
@@ -94,13 +95,6 @@ def how(output: Objects, run: str) -> dict[str, Any] | None:
     }
 
 
-def as_error(told: dict[str, Any]) -> TilthError:
-    """What ``how`` gives as an error with the exit code that the run ended with."""
-    error = TilthError(told["value"], **{name: told.get(name, "") for name in ("expected", "place", "remedy")})
-    error.exit_code = told["exit_code"]
-    return error
-
-
 def state(output: Objects) -> str | None:
     """Of a run that nobody drives: ``over`` where its driver left word or its job has ended, ``under way`` where the
     cluster has its job waiting or running; None where nobody knows."""
@@ -116,8 +110,6 @@ def job_of(output: Objects) -> dict[str, Any] | None:
     data = output.find(_JOB)
     if data is None:
         return None
-    from jobs.reach import answers  # here, as Ray is: the command line is to start without them
-
     job = json.loads(data)
     parts = urlsplit(job["address"])
     if not answers(parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)):

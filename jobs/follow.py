@@ -19,6 +19,7 @@ from engine.work import LEDGER
 from jobs import control, ended
 from jobs.lines import Log, say
 from jobs.pinned import read_progress
+from jobs.show import as_error
 from jobs.spec import Spec
 
 _EVERY_S = 1.0
@@ -82,7 +83,7 @@ def _ended(run: str) -> int:
     if facts["cancel_asked"]:
         return 130
     if facts["ended"]:
-        raise ended.as_error(facts["ended"])
+        raise as_error(facts["ended"])
     if counts.get("pending") or not facts["finished"]:
         raise TilthError("the run ended before the map was done", place=facts["output"], remedy=f"tilth resume {run}")
     return 3 if counts.get("quarantined") or facts["left_out"] else 0

@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.accuracy import COUNTED
-from engine.errors import SpecError
+from engine.errors import SpecError, TilthError
 from engine.ledger import Record
-from jobs.ended import as_error
 from jobs.lines import result
 from jobs.notes import said_of_model, said_of_unfamiliar
 from jobs.tiles import reason
@@ -79,6 +78,13 @@ def status(facts: Mapping[str, Any], as_json: bool) -> None:
         _line(f"assessment/{row['folder']}, by {' and '.join(row['by'])}: {_whose(row, facts['finished'])}")
     for folder in facts["older"]:
         _line(f"{folder}: report and picture of a map before")
+
+
+def as_error(told: dict[str, Any]) -> TilthError:
+    """What ``jobs.ended.how`` gives as an error with the exit code that the run ended with."""
+    error = TilthError(told["value"], **{name: told.get(name, "") for name in ("expected", "place", "remedy")})
+    error.exit_code = told["exit_code"]
+    return error
 
 
 def _whose(row: Mapping[str, Any], finished: bool) -> str:
