@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -24,17 +23,6 @@ def test_status_and_watch_say_why_a_run_ended_until_it_is_resumed(finished: Job,
     tilth("resume", job.map, "--set", "budget.max_hours=null")
     assert json.loads(tilth("status", job.map, "--json").out)["ended"] is None
     tilth("watch", job.map)
-
-
-def test_a_model_that_went_missing_is_named_by_status_of_a_driver_inside_a_cluster(
-    finished: Job, tmp_path: Path
-) -> None:
-    job = finished.copied_to(tmp_path / "run")
-    shutil.rmtree(Path(job.map) / "_tilth" / "items")
-    told = tilth("resume", job.map, "--inside", expect=None)
-    assert told.code != 0
-    data = json.loads((Path(job.map) / "_tilth" / "ended.json").read_text())
-    assert "items" in data["value"] + data["place"] and data["exit_code"] == told.code
 
 
 def test_no_secret_is_left_and_who_finds_another_driver_leaves_nothing(
