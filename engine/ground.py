@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,11 @@ from engine.read import Patch, read_patch
 from engine.types import Grid, Options, Window
 
 T = TypeVar("T")
+
+_NO_CLASS = 1e30
+"""Floats from here on are fill values, such as -3.4e38, and no class of a mask."""
+_USUAL_FILLS = frozenset({255, 254, 127, -1, -128, -999, -9999, -99999, -32768, 32767, 65535, -2147483648, 2147483647})
+"""Values that files use for no data."""
 
 
 class MaskOptions(Options):
@@ -52,7 +58,10 @@ class Ground:
 
 
 def _kept(values: NDArray, mask: MaskOptions) -> NDArray[np.bool_]:
-    """(y, x) bool, True where a mask is to be kept; InputError where its type cannot tell a value from others."""
+    """(y, x) bool, True where a mask is to be kept; InputError where its type cannot tell a value from others, or where
+    a value is none of a class."""
+    if values.dtype.kind == "f":
+        _refuse_fill(values, mask)
     if mask.keep is None:
         return np.asarray(values != 0)
     digits = np.finfo(values.dtype).nmant + 1 if values.dtype.kind == "f" else 64
@@ -64,6 +73,41 @@ def _kept(values: NDArray, mask: MaskOptions) -> NDArray[np.bool_]:
             remedy="write the mask as whole numbers, such as uint32 or int64, from what it was made of",
         )
     return np.isin(values, mask.keep)
+
+
+def _refuse_fill(values: NDArray, mask: MaskOptions) -> None:
+    """InputError where a mask of floats holds a number that stands for nothing but a gap, and does not say so."""
+    with np.errstate(invalid="ignore"):
+        huge = values[np.isfinite(values) & (np.abs(values) >= _NO_CLASS)]
+    if len(huge):
+        raise InputError(
+            f"the mask holds {huge[0]:.9g}, which its header does not call no data",
+            expected="classes, and the fill value in the header exactly as pixels hold it",
+            place=mask.uri,
+            remedy=f"gdal_edit.py -a_nodata {huge[0]:.9g}, or write the mask as whole numbers",
+        )
+
+
+def doubts_of_mask(mask: MaskOptions, grid: Grid, windows: Sequence[Window]) -> list[str]:
+    """A sentence where a mask without ``keep`` holds what is usually a fill value beside other classes, and would be
+    kept; looked for in these windows."""
+    if mask.keep is not None:
+        return []
+    counts: Counter[float] = Counter()
+    for window in windows:
+        patch = read_raster(mask.uri, grid, window, mask.band)
+        if patch is not None:
+            values, number = np.unique(patch.values[_kept(patch.values, mask) & patch.valid], return_counts=True)
+            counts.update(dict(zip(values.tolist(), number.tolist(), strict=True)))
+    fills = sorted(value for value in counts if value in _USUAL_FILLS and len(counts) > 1)
+    share = sum(counts[value] for value in fills) / max(sum(counts.values()), 1)
+    if not fills:
+        return []
+    told = ", ".join(f"{value:g}" for value in fills)
+    return [
+        f"doubtful: mask {mask.uri}: {share:.0%} of what it keeps holds {told}, which no header calls no data: "
+        "if it means none, name the classes under mask.keep or write it into the header (gdal_edit.py -a_nodata)"
+    ]
 
 
 def read_raster(uri: str, grid: Grid, window: Window, band: int | str | None = None) -> Patch | None:

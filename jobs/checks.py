@@ -29,7 +29,7 @@ from jobs.cluster import is_remote
 from jobs.familiar import refuse_untold
 from jobs.headers import overlap, parcel_box, raster_box
 from jobs.label_checks import check_labels, check_other_seasons, surveyed
-from jobs.look import looked
+from jobs.look import looked, with_doubts_of_mask
 from jobs.parcels import with_register
 from jobs.pinned import fresh_plan
 from jobs.reach import about, check_address, check_s3, probe, within
@@ -73,6 +73,7 @@ def checked_plan(spec: Spec, last: str = "map", *, look: bool) -> Plan:
             _check_network(spec)
         check_other_seasons(spec, plan)
         plan = surveyed(spec, plan)
+    plan = with_doubts_of_mask(spec, plan)
     recipe, family, halo = model_needs(spec, last)
     if spec.parcels is not None and halo:
         raise SpecError(

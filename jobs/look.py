@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.errors import InputError, SpecError, TileError
+from engine.ground import doubts_of_mask
 from engine.look import Looked, look
 from engine.plan import Plan
 from engine.read import SceneReader
 from jobs.cluster import is_remote
+from jobs.reach import about
 from jobs.spec import Spec
 
+_MASK_TILES = 16
+"""So many tiles of the mask are looked at."""
 IN_THE_LOOK = "in the look: "
 """Before what the look's files say against item or document. A report tells it of all the files that tiles read."""
 
@@ -61,3 +65,13 @@ def _refuse_unread(found: Looked) -> None:
 def _not_asked(verify: list[str]) -> list[str]:
     offsets = f"; of {', '.join(verify)} they decide about offsets once the job is submitted" if verify else ""
     return [f"pixels were not looked at{offsets}"]
+
+
+def with_doubts_of_mask(spec: Spec, plan: Plan) -> Plan:
+    """The plan, its audit told of what is odd in the mask, as some tiles show it."""
+    if spec.mask is None:
+        return plan
+    some = plan.tiles[:: -(-len(plan.tiles) // _MASK_TILES)]
+    with about(f"mask.uri = {spec.mask.uri}"):
+        doubts = doubts_of_mask(spec.mask, plan.grid, [tile.core for tile in some])
+    return replace(plan, audit=(*plan.audit, *doubts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from engine.types import Options
 from engine.vectors import VectorFile
 
+_WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
 
 Held = Literal["any", "validation", "test"]
@@ -108,6 +110,11 @@ class LabelOptions(Options):
     """With ``per: parcel``, as ``parcels.statistic``."""
     inward_px: Annotated[float, Field(ge=0, le=100)] = 1.0
     """With ``per: parcel``, as ``parcels.inward_px``."""
+
+    @field_validator("ignore")
+    @classmethod
+    def _numbers_are_numbers(cls, ignore: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        return tuple(int(one) if isinstance(one, str) and _WHOLE.fullmatch(one.strip()) else one for one in ignore)
 
     @field_validator("seasons")
     @classmethod

@@ -144,10 +144,21 @@ def _unpacked(file: VectorFile, packed: str, folder: str) -> str:
             archive.extractall(folder)
     except zipfile.BadZipFile as error:
         raise file.refused(f"cannot be unpacked: {error}", "a zipped Shapefile", "pack it again") from error
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() == ".shp")
+    packed_files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() == ".shp")
+    found = [path for path in packed_files if not _hidden(str(path), folder)]  # Macs add files of their own
     if not found:
         raise file.refused("holds no Shapefile", "a zipped Shapefile", "unpack it, and name the file in it")
-    return str(found[0] if len(found) == 1 else found[0].parent)
+    if len({path.parent for path in found}) == 1:
+        return str(found[0] if len(found) == 1 else found[0].parent)
+    named = [path for path in found if path.stem == file.layer]
+    if len(named) == 1:
+        return str(named[0])
+    told = ", ".join(str(path.relative_to(folder)) for path in found)
+    raise file.refused(
+        f"holds Shapefiles in several folders: {told}",
+        "one folder, or a layer that names one of them",
+        f"name it under {file.key}.layer where its name stands there once, else unpack the archive",
+    )
 
 
 def _hidden(name: str, folder: str) -> bool:

@@ -22,6 +22,8 @@ _LANGUAGE = {
     0xCA: "cp1254", 0xCB: "cp1253", 0xCC: "cp1257",
 }  # fmt: skip
 """Code page by the language byte of a .dbf (dBASE's language driver, as ESRI's and GDAL's tables give it)."""
+_SAY_NOTHING = ("oem", "ansi", "system", "unknown", "default")
+"""What stands in a .cpg for the encoding of the machine that wrote it, which nobody else can know."""
 _BLOCK = 1 << 24
 EXACT = 2**53
 """Whole numbers below it are exact as float64."""
@@ -29,6 +31,10 @@ EXACT = 2**53
 
 def codec_of(name: str, file: VectorFile) -> str:
     """Python's name of an encoding; SpecError where there is none of that name."""
+    known = re.fullmatch(r"ldid[/ ]*(\d+)", name.strip(), re.IGNORECASE)
+    if known and int(known[1]) in _LANGUAGE:
+        name = _LANGUAGE[int(known[1])]
+    name = "utf-8" if name.strip() == "65001" else name  # the number that Windows gives it
     short = re.sub(r"^(ansi|oem|windows|cp)?[ _-]*(\d{3,4})$", r"cp\2", name.strip().lower())
     short = re.sub(r"^(iso[ _-]*)?8859[ _-]*(\d+)$", r"iso8859-\2", short)
     try:
@@ -55,6 +61,7 @@ def shapefile_codec(path: str, file: VectorFile) -> tuple[str, InputError | None
     if utf8 is None:
         return "utf-8", None
     named = cpg.read_text(errors="replace").strip() if cpg else ""
+    named = "" if named.lower() in _SAY_NOTHING else named
     said, by = (named, f"its .cpg says {named!r}") if named else (None, "it has no .cpg")
     if said is None and dbf is not None:
         byte = _language(dbf)

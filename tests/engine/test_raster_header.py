@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp
 from engine.claims import SILENT, Claim, fills_of, line_of
 from engine.cube import CubeOptions, build_layer
 from engine.errors import InputError, TileError
-from engine.ground import Ground, MaskOptions
+from engine.ground import Ground, MaskOptions, doubts_of_mask
 from engine.header import CODES, decide, filled, read_header
 from engine.rasters import Rasters
 from engine.read import SceneReader, read_patch
@@ -228,6 +228,28 @@ def test_no_data_of_a_cropland_mask_is_not_mapped(tmp_path: Path, dtype: str, ke
 def test_a_cropland_mask_with_nan_keeps_none_of_it(tmp_path: Path) -> None:
     path = write(tmp_path / "crops.tif", np.where(HOLE, np.nan, CROPS).astype(np.float32))
     np.testing.assert_array_equal(kept(MaskOptions(uri=str(path))), CROPS == 1)
+
+
+def test_a_fill_that_no_header_knows_is_refused_where_it_can_be_no_class(tmp_path: Path) -> None:
+    fill = np.where(HOLE, np.finfo(np.float32).min, CROPS % 2).astype(np.float32)
+    for nodata in (None, -3.4e38):  # as text that has lost its digits gives it
+        path = write(tmp_path / f"crops{nodata}.tif", fill, nodata=nodata)
+        with pytest.raises(InputError, match=r"the mask holds -3\.40282347e") as told:
+            kept(MaskOptions(uri=str(path)))
+        assert "gdal_edit" in told.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("values", "doubt"), [((0, 1, 255), "255"), ((0, 1, 2), ""), ((0, 255, 255), ""), ((0, 1, 254), "254")]
+)
+def test_a_usual_fill_beside_other_classes_is_told_as_doubtful(
+    tmp_path: Path, values: tuple[int, int, int], doubt: str
+) -> None:
+    off, on, odd = values
+    path = write(tmp_path / "crops.tif", np.where(HOLE, odd, np.where(CROPS == 0, off, on)).astype(np.uint8))
+    told = doubts_of_mask(MaskOptions(uri=str(path)), GRID, [WHOLE])
+    assert len(told) == bool(doubt) and all(f"holds {doubt}," in line and "mask.keep" in line for line in told)
+    assert doubts_of_mask(MaskOptions(uri=str(path), keep=(1,)), GRID, [WHOLE]) == []
 
 
 @pytest.mark.parametrize("beside", [False, True])

@@ -70,6 +70,23 @@ def test_every_format_gives_the_same_polygons(tmp_path: Path, name: str, crs: st
     assert not found.left_out and not found.changed and found.header.rows == 3
 
 
+def test_an_archive_of_several_folders_is_refused_unless_a_layer_names_one(tmp_path: Path) -> None:
+    for year in (2022, 2023):
+        (tmp_path / "p" / str(year)).mkdir(parents=True)
+        frame(code=[year]).to_file(tmp_path / "p" / str(year) / f"fields{year}.shp")
+    path = zipped(tmp_path / "p")
+    with pytest.raises(InputError, match=r"2022/fields2022\.shp, 2023/fields2023\.shp"):
+        values(path, "code")
+    assert values(path, "code", layer="fields2023") == [2023]
+
+
+def test_what_a_mac_packs_beside_a_shapefile_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "p" / "__MACOSX").mkdir(parents=True)
+    frame(code=[7]).to_file(tmp_path / "p" / "fields.shp")
+    (tmp_path / "p" / "__MACOSX" / "._fields.shp").write_bytes(b"Mac OS X")
+    assert values(zipped(tmp_path / "p"), "code") == [7]
+
+
 def test_other_formats_and_wrong_contents_are_refused_with_those_that_are_read(tmp_path: Path) -> None:
     (tmp_path / "p.kml").write_text("<kml/>")
     (tmp_path / "p.gpkg").write_text("no such thing")
@@ -237,6 +254,9 @@ def test_a_folder_of_parquet_is_one_table_with_its_partitions_as_text(tmp_path: 
         ("cp1252", None, 0x57, None),
         ("cp850", None, 0x02, None),
         ("cp1252", None, 0, "no .cpg|says nothing"),
+        ("utf-8", "65001", 0, None),
+        ("utf-8", "OEM", 0, None),
+        ("cp1252", "LDID/87", 0, None),
         ("cp1252", "UTF-8", 0, "its .cpg says 'UTF-8', but its text is not valid UTF-8"),
         ("utf-8", None, 0x57, "says cp1252, but its text is valid UTF-8"),
         ("utf-8", "cp1252", 0, "its .cpg says 'cp1252', but its text is valid UTF-8"),
