@@ -111,12 +111,15 @@ def _dropping_all(kind: str, sights: Sequence[Sight]) -> list[Finding]:
     scenes = {sight.scene: sight for sight in sights}
     if len(scenes) < ENOUGH or any(sight.clear.any() for sight in sights):
         return []
+    values = np.unique(np.concatenate([sight.mask.ravel() for sight in sights if sight.mask is not None]))
+    binary = kind == "scl" and bool((values <= 1).all())  # neither ground nor cloud in a season: a mask of 0 and 1
+    told = f", whose values are {' and '.join(map(str, values.tolist()))} alone" if binary else ""
     return [
         Finding(
-            f"the mask keeps nothing in any of {len(scenes)} scenes looked at",
+            f"the mask keeps nothing in any of {len(scenes)} scenes looked at{told}",
             f"{CLASSES[kind][2]}, clear ground in some of them",
             "check that it is the scenes' own mask, and inputs.*.mask",
-            certain=False,
+            certain=binary,
             scenes=tuple(scenes),
         )
     ]

@@ -300,6 +300,9 @@ def test_a_mask_that_keeps_or_drops_everything_and_one_that_keeps_the_clouds_are
         nothing = [sight(field, f"s{i}", i, clear=flat == 5, mask=flat * 2) for i in range(4)]
         (found,) = mask_findings("scl", nothing)
         assert not found.certain and "keeps nothing" in found.seen
+        binary = [sight(field, f"s{i}", i, clear=flat == 5, mask=np.ones_like(flat)) for i in range(4)]
+        (found,) = mask_findings("scl", binary)  # 1 = clear, as a mask of 0 and 1 has it
+        assert found.certain and "whose values are 1 alone" in found.seen
         cloudy = np.zeros((SIDE, SIDE), np.bool_)
         cloudy[:20] = True
         bright = np.where(cloudy, 0.6, field)
