@@ -259,7 +259,7 @@ def predict(job: SpecPath, changes: Changes = None) -> None:
 @app.command()
 def doctor(
     store: Annotated[str | None, typer.Option(help="A folder or s3:// prefix to try out.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster to ask.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster to ask; its nodes try the store.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check this machine, an object store and a cluster for what Tilth needs.

@@ -110,15 +110,22 @@ def hand_over(spec: Spec, changes: Sequence[str] = ()) -> str:
 
     ``changes``: to compute and budget, for this job alone.
     """
+    words = ["resume", absolute(spec.output.uri), "--inside"]
+    words += [word for change in changes for word in ("--set", change)]
+    address = str(spec.compute.address)
+    return start_job(address, "jobs", words, place=f"compute.address {address}")
+
+
+def start_job(address: str, module: str, words: Sequence[str], *, place: str) -> str:
+    """Have a Ray cluster run a module of ours as a job, with these arguments; returns the job's id."""
     from ray.job_submission import JobSubmissionClient
 
-    words = [Path(sys.executable).name, "-m", "jobs", "resume", absolute(spec.output.uri), "--inside"]
-    words += [word for change in changes for word in ("--set", change)]
+    command = [Path(sys.executable).name, "-m", module, *words]
     try:
-        return str(JobSubmissionClient(str(spec.compute.address)).submit_job(entrypoint=shlex.join(words)))
+        return str(JobSubmissionClient(address).submit_job(entrypoint=shlex.join(command)))
     except (ConnectionError, RuntimeError, OSError) as error:
         raise InfrastructureError(
             f"the cluster does not take the job: {error}",
-            place=f"compute.address {spec.compute.address}",
+            place=place,
             remedy="check the address (http://head:8265) and that the dashboard runs",
         ) from error

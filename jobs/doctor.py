@@ -10,8 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -25,7 +23,9 @@ from engine.errors import InfrastructureError, TilthError
 from engine.ledger.lease import TTL_S
 from engine.objects import Objects
 from jobs.cluster import RAY_SETTINGS
-from jobs.reach import check_address, check_s3
+from jobs.findings import Finding, first_line, placed
+from jobs.from_nodes import tried_from_nodes
+from jobs.reach import check_address, check_s3, own_folder
 
 _TESTED_BELOW = {
     "dask": "2027",
@@ -45,33 +45,25 @@ _SKEW_S = TTL_S / 3
 """A lease is judged by the store's clock and this machine's: beyond this a living driver may be taken for dead."""
 _RACERS = 16
 _LARGE_BYTES = 12_000_000
+_MOST_NODES = 10_000  # as many as Ray lists
 _PART_BYTES = 5 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at; ``ok`` None where it was not tried or does not matter here."""
-
-    name: str
-    ok: bool | None
-    value: str
-    remedy: str = ""
-
-
 def examine(store: str | None, address: str | None) -> list[Finding]:
-    """Everything that can be told of this machine and, where given, of a store and of a Ray cluster.
+    """Everything that can be told of this machine and, where given, of a store and of a Ray cluster, whose nodes then
+    try the store too.
 
     Writes a few small objects and one of 12 MB below ``store`` and deletes them again.
     """
     found = [*_versions(), *_gdal(), *_machine(), _gpu()]
-    if store is None:
-        found.append(Finding("store", None, "not tried", "tilth doctor --store s3://bucket/prefix"))
-    else:
-        found += _store(store)
+    stored = [Finding("store", None, "not tried", "tilth doctor --store s3://bucket/prefix")]
+    if store is not None:
+        stored = _store(store)
+    found += stored
     if address is None:
         found.append(Finding("cluster", None, "not tried", "tilth doctor --address http://head:8265"))
     else:
-        found += _cluster(address)
+        found += _cluster(address, store, bool(stored[0].ok))
     return found
 
 
@@ -127,19 +119,13 @@ def _gpu() -> Finding:
         total = float(torch.ones(1000, device="cuda").sum())
         properties = torch.cuda.get_device_properties(0)
     except (ImportError, OSError, RuntimeError) as error:
-        return Finding("GPU", False, _first_line(error), "check the driver and torch's CUDA build, or run on the CPU")
+        return Finding("GPU", False, first_line(error), "check the driver and torch's CUDA build, or run on the CPU")
     told = f"{torch.cuda.device_count()} x {properties.name}, {properties.total_memory / 1e9:.0f} GB"
     return Finding("GPU", total == 1000, told, "it computes wrongly: do not use it")
 
 
 def _store(uri: str) -> list[Finding]:
     """The store, tried with objects below a folder of its own, which is removed."""
-    try:
-        check_s3([uri])
-        folder = Objects(uri).child(f".tilth-doctor-{secrets.token_hex(8)}")
-        folder.put("first", b"tilth")
-    except TilthError as error:
-        return [Finding("store", False, f"{error.place}: {error.value}", error.remedy)]
     trials: list[tuple[str, Callable[[Objects], str], str]] = [
         ("create-only PUT", _race, "use a store that honours If-None-Match: * (S3, Ceph, MinIO) or a local folder"),
         ("range GET", _range, "use a store that answers range requests; scenes and cubes are read by them"),
@@ -149,19 +135,19 @@ def _store(uri: str) -> list[Finding]:
         ("clock", _clock, "set this machine's clock (NTP)"),
     ]
     try:
-        return [Finding("store", True, uri), *(_tried(name, trial, folder, remedy) for name, trial, remedy in trials)]
-    finally:
-        with suppress(TilthError):
-            folder.delete([entry.key for entry in folder.entries()])
-        if "://" not in folder.uri:
-            shutil.rmtree(folder.uri)
+        check_s3([uri])
+        with own_folder(uri, "first") as folder:
+            tried = [_tried(name, trial, folder, remedy) for name, trial, remedy in trials]
+    except TilthError as error:
+        return [Finding("store", False, placed(error), error.remedy)]
+    return [Finding("store", True, uri), *tried]
 
 
 def _tried(name: str, trial: Callable[[Objects], str], folder: Objects, remedy: str) -> Finding:
     try:
         return Finding(f"store: {name}", True, trial(folder))
     except Exception as error:  # whatever a store does is a finding
-        return Finding(f"store: {name}", False, _first_line(error), remedy)
+        return Finding(f"store: {name}", False, first_line(error), remedy)
 
 
 def _race(folder: Objects) -> str:
@@ -228,8 +214,8 @@ def _clock(folder: Objects) -> str:
     return f"within {max(abs(skew), 1):.0f} s of this machine's"
 
 
-def _cluster(address: str) -> list[Finding]:
-    """Whether a cluster takes jobs, runs the same Ray, and what it has."""
+def _cluster(address: str, store: str | None, reached: bool) -> list[Finding]:
+    """Whether a cluster takes jobs, runs the same Ray, what it has; then what its nodes say."""
     for name, value in RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
@@ -240,21 +226,18 @@ def _cluster(address: str) -> list[Finding]:
         # Its own get_version tells the version of the API, not Ray's; this request carries the token.
         theirs = str(JobSubmissionClient(address)._do_request("GET", "/api/version").json()["ray_version"])
         ours = version("ray")
-        nodes = [node for node in list_nodes(address=address, detail=True) if node.state == "ALIVE"]
+        nodes = [node for node in list_nodes(address=address, detail=True, limit=_MOST_NODES) if node.state == "ALIVE"]
     except TilthError as error:
-        return [Finding("cluster", False, f"{error.place}: {error.value}", error.remedy)]
+        return [Finding("cluster", False, placed(error), error.remedy)]
     except Exception as error:  # Ray's clients raise many kinds
         remedy = "check the address, RAY_AUTH_TOKEN_PATH and that the dashboard runs"
-        return [Finding("cluster", False, f"{address}: {_first_line(error)}", remedy)]
+        return [Finding("cluster", False, f"{address}: {first_line(error)}", remedy)]
     total = {key: sum((node.resources_total or {}).get(key, 0) for node in nodes) for key in ("CPU", "GPU", "memory")}
+    names = {node.node_id: node.node_name or node.node_ip for node in nodes}
     told = f"{len(nodes)} nodes, {total['CPU']:g} CPUs, {total['GPU']:g} GPUs, {total['memory'] / 1e9:.0f} GB"
     return [
         Finding("cluster", True, address),
         Finding("cluster: Ray", theirs == ours, f"{theirs} there, {ours} here", "install one version on both sides"),
         Finding("cluster: resources", total["CPU"] > 0 or None, told),
+        *tried_from_nodes(address, names, store, reached),
     ]
-
-
-def _first_line(error: Exception) -> str:
-    told = error.value if isinstance(error, TilthError) else f"{type(error).__name__}: {error}"
-    return (told.strip().splitlines() or [type(error).__name__])[0][:200]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import secrets
+import shutil
 import socket
 import threading
 import time
@@ -127,12 +128,27 @@ def within(seconds: float, place: str, tasks: list[Callable[[], None]]) -> None:
         raise errors[0]
 
 
+@contextmanager
+def own_folder(uri: str, first: str) -> Iterator[Objects]:
+    """A folder of its own below a store, with a ``first`` object, removed afterwards with all that lies in it."""
+    folder = Objects(uri).child(f".tilth-doctor-{secrets.token_hex(8)}")
+    folder.put(first, b"tilth")
+    try:
+        yield folder
+    finally:
+        with suppress(TilthError):
+            folder.delete([entry.key for entry in folder.entries()])
+        if "://" not in folder.uri:
+            shutil.rmtree(folder.uri, ignore_errors=True)
+
+
 def probe(store: Objects) -> None:
     """Write, read back and delete a small object; InputError where the store does not do what commits need.
 
-    A local folder that was not there is not there afterwards.
+    Local folders that were not there are not there afterwards.
     """
-    folder = None if "://" in store.uri or Path(store.uri).exists() else Path(store.uri)
+    folder = Path(store.uri)
+    made = [] if "://" in store.uri else [path for path in (folder, *folder.parents) if not path.exists()]
     key = f".tilth-probe-{secrets.token_hex(8)}"
     store.put_new(key, b"tilth")
     try:
@@ -145,6 +161,6 @@ def probe(store: Objects) -> None:
             )
     finally:
         store.delete([key])
-        if folder is not None:
-            with suppress(OSError):  # somebody has written into it since
-                folder.rmdir()
+        with suppress(OSError):  # somebody has written into one since
+            for path in made:
+                path.rmdir()

@@ -16,7 +16,8 @@ import pytest
 
 from jobs import doctor
 from jobs.cli import main
-from jobs.doctor import Finding, examine
+from jobs.doctor import examine
+from jobs.findings import Finding
 from tests.servers.process import free_port
 from tests.servers.rays import nodes
 from tests.servers.s3 import S3
