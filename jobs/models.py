@@ -190,7 +190,7 @@ def _domain(domain: Domain) -> str:
 
 
 def _fact_rows(card: Card, domain: Domain, digest: str) -> Iterator[tuple[str, str]]:
-    from engine.models.whose import accuracy_of, figures
+    from engine.models.whose import accuracy_of, figures, known_to
 
     recipe, training = card.recipe, card.training
     yield "family", f"{card.family}, {card.parameters:,} parameters, {card.weights_bytes / 1e6:,.3g} MB"
@@ -203,7 +203,8 @@ def _fact_rows(card: Card, domain: Domain, digest: str) -> Iterator[tuple[str, s
     yield "calibration", f"temperature {card.temperature:.3g}" + _share(training, "expected_calibration_error", ", ECE")
     yield "accuracy", accuracy_of(card, domain)["said"]
     for row in training.get("cut_offs", ()):
-        yield f"known to {row['last_day']}", f"{figures(row)} on {row['samples']:,} samples of the same test"
+        day = known_to(row["steps"], card, domain)
+        yield f"known to {day}", f"{figures(row)} on {row['samples']:,} samples of the same test"
     yield "domain", _domain(domain)
     yield "split", str((training.get("split") or {}).get("sha256", "not known"))
     yield "golden pair", card.golden_sha256 or "none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import shapely
@@ -27,7 +27,7 @@ class Domain(Options):
     """GeoJSON Polygon or MultiPolygon, longitude and latitude."""
     start: datetime
     end: datetime
-    seasons: tuple[str, ...] = ()
+    seasons: tuple[Annotated[str, Field(pattern=r"^[12]\d{3}-\d{2}-\d{2}$")], ...] = ()
     """First days (YYYY-MM-DD) of the seasons that were learnt from; none: the one from ``start`` on."""
     crs: str | None = None
     """Of the grid; None: not known."""

@@ -6,6 +6,7 @@ A kappa without these is taken for the map's beside it. Whatever prints or store
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from engine.models.card import Card
@@ -23,20 +24,47 @@ def accuracy_of(card: Card, domain: Domain, job: Domain | None = None) -> dict[s
     """
     known = dict(card.training.get("accuracy") or {})
     split = card.training.get("split") or {}
-    judged = [str(row["season"]) for row in split.get("seasons", ()) if row["test"]]
     facts: dict[str, Any] = {
         **known,
         "model": card.name,
-        "cut_off": known.get("last_day", card.recipe.last_day(card.recipe.steps)),
-        "seasons": judged or list(domain.learnt_from),
+        "cut_off": known_to(known.get("steps", card.recipe.steps), card, domain),
+        "seasons": _seasons(split, domain),
         "judged_on": _judged_on(split),
         "optimistic": list((split.get("fields") or {}).get("optimistic", ())),
         "of_this_map": None,
     }
+    if "last_day" in known:
+        facts["last_day"] = facts["cut_off"]
+    if "tested" in known:
+        facts["tested"] = [{**row, "last_day": known_to(row["steps"], card, domain)} for row in known["tested"]]
     if job is not None and known:
         facts["not_of_this_map"] = _foreign(facts["seasons"], domain, job)
         facts["of_this_map"] = not facts["not_of_this_map"]
     return {**facts, "said": sentence(facts)}
+
+
+def known_to(steps: int, card: Card, domain: Domain) -> str:
+    """The last day (MM-DD) of so many leading steps in the season that the accuracy is of, never after that season's
+    end; of several seasons, the earliest such day."""
+    found, end = [], domain.end - timedelta(microseconds=1)
+    latest = int(max(domain.learnt_from)[:4])
+    for season in _seasons(card.training.get("split") or {}, domain):
+        year = int(season[:4])
+        first = date.fromisoformat(f"{year}-{card.recipe.season_start}")
+        last, its_end = first + timedelta(steps * card.recipe.step_days - 1), _in_year(end, end.year + year - latest)
+        last = min(last, its_end) if its_end >= first else last  # a domain made by hand may end before its season
+        found.append((last.year - year, f"{last:%m-%d}"))
+    return min(found)[1]
+
+
+def _in_year(day: datetime, year: int) -> date:
+    """The same day of another year; of 29 February the 28th."""
+    return date(year, day.month, min(day.day, 28) if day.month == 2 else day.day)
+
+
+def _seasons(split: Mapping[str, Any], domain: Domain) -> list[str]:
+    """First days (YYYY-MM-DD) of the seasons that the accuracy is of."""
+    return [str(row["season"]) for row in split.get("seasons", ()) if row["test"]] or list(domain.learnt_from)
 
 
 def sentence(facts: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from pyproj import Geod
 from engine.models import Domain, read_domain, write_model
 from engine.models.domain import beyond, outside, share_outside
 from engine.models.ranges import SAMPLED, Ranges, ranges
-from engine.models.whose import accuracy_of
+from engine.models.whose import accuracy_of, known_to
 from engine.types import FeatureBlock
 from tests.engine.made_models import DOMAIN, made_card
 
@@ -127,13 +127,46 @@ def test_an_accuracy_says_whose_it_is() -> None:
 
 def test_a_cut_off_that_was_not_tested_has_no_figure_but_its_neighbours() -> None:
     rows = [
-        {**FOUND, "steps": n, "last_day": day, "kappa": k} for n, day, k in ((9, "03-31", 0.252), (20, "07-15", 0.7))
+        {**FOUND, "steps": n, "last_day": day, "kappa": k} for n, day, k in ((9, "03-31", 0.252), (20, "07-19", 0.7))
     ]
-    found = accuracy_of(judged(accuracy={"steps": 12, "last_day": "06-15", "tested": rows}), made(), made())
-    assert "kappa" not in found and found["cut_off"] == "06-15"
+    found = accuracy_of(judged(accuracy={"steps": 17, "last_day": "06-19", "tested": rows}), made(), made())
+    assert "kappa" not in found and found["cut_off"] == found["last_day"] == "06-18"
     said = found["said"]
-    assert said.startswith("not tested at the cut-off 06-15; known to 03-31:") and "kappa 0.252" in said
-    assert "known to 07-15:" in said and "kappa 0.700" in said
+    assert said.startswith("not tested at the cut-off 06-18; known to 03-30:") and "kappa 0.252" in said
+    assert "known to 07-18:" in said and "kappa 0.700" in said, "in 2024, a leap year, a day earlier"
+
+
+def year(number: int, end: str = "12-01") -> dict[str, Any]:
+    return {"start": datetime(number, 1, 1, tzinfo=UTC), "end": datetime.fromisoformat(f"{number}-{end}T00:00:00Z")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps", "last"),
+    [
+        (year(2024), 34, "11-30"),  # 34 steps of 10 days reach to 12-05
+        (year(2023), 34, "11-30"),
+        (year(2024, "12-06"), 34, "12-05"),
+        (year(2023, "12-07"), 34, "12-06"),
+        (year(2023), 10, "04-10"),
+        ({**year(2024), "seasons": ("2023-01-01", "2024-01-01")}, 34, "11-30"),
+        ({**year(2024), "seasons": ("2023-01-01", "2024-01-01")}, 10, "04-09"),
+        ({**year(2024), "end": datetime(2025, 1, 1, tzinfo=UTC)}, 37, "12-31"),
+        ({**year(2024), "end": datetime(2025, 2, 1, tzinfo=UTC)}, 40, "01-31"),
+        ({"start": datetime(2024, 1, 1, tzinfo=UTC), "end": datetime(2024, 2, 29, 10, 0, 1, tzinfo=UTC)}, 7, "02-28"),
+        ({"start": datetime(2023, 6, 1, tzinfo=UTC), "end": datetime(2022, 12, 1, tzinfo=UTC)}, 3, "01-30"),
+    ],
+)
+def test_the_cut_off_that_is_named_never_lies_after_the_season_s_end(
+    changes: dict[str, Any], steps: int, last: str
+) -> None:
+    assert known_to(steps, CARD, made(**changes)) == last
+
+
+def test_a_held_out_season_of_another_year_ends_on_its_own_last_day() -> None:
+    split = {**SPLIT, "seasons": [{"season": "2023-01-01", "train": 0, "test": 7}]}
+    card = judged(split=split, accuracy={**FOUND, "steps": 34, "last_day": "12-06"})
+    found = accuracy_of(card, made(**year(2024)))
+    assert found["cut_off"] == found["last_day"] == "11-30" and found["said"].endswith("known to 11-30")
 
 
 def test_a_season_or_a_region_that_was_held_out_is_named() -> None:
