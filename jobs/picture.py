@@ -88,11 +88,6 @@ def _decimated(
     return picture
 
 
-def truth_index(uri: str, grid: Grid, card: Card) -> NDArray[np.uint8]:
-    """A raster of codes on the whole grid, as the card's class indices; codes it has no class for are no data."""
-    return _truth(uri, grid, card, 1)
-
-
 def _truth(uri: str, grid: Grid, card: Card, factor: int, band: int | str | None = None) -> NDArray[np.uint8]:
     codes = read_codes(uri, grid, Window(0, grid.height, 0, grid.width), band=band)
     index = np.full(codes.shape, NODATA, np.uint8)

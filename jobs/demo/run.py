@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from rich.console import Console
 
-from engine.accuracy import confusion, score
+from engine.accuracy import Scores, confusion, score
 from engine.errors import SpecError
 from engine.ledger import Ledger
 from engine.map_values import NODATA
 from engine.models import Card, read_card
 from engine.objects import Objects
-from engine.types import Grid, dump_json
+from engine.samples import read_codes
+from engine.training.unknown import numbered
+from engine.types import Grid, Window, dump_json
 from engine.work import LEDGER
 from jobs import lines, picture, start
 from jobs.demo.country import Country, Size, make_country
@@ -29,8 +32,6 @@ from jobs.spec import load_spec
 
 _YEAR = 2024
 _TILE_PX = {"small": 100, "medium": 256, "large": 512}
-_FIRST_CROP = 1000
-"""Codes from here on are crops, below it other land cover."""
 
 
 def run_demo(size: str, out: Path) -> int:
@@ -96,25 +97,58 @@ def _compare(country: Country, job: Path, out: Path) -> None:
     grid = plan.grid
     with rasterio.open(f"{spec.output.uri}/class.gti.gpkg") as source:
         classes = _on_grid(source, grid)
-    truth = picture.truth_index(str(country.truth[_YEAR]), grid, card)
-    unseen = _unseen(country, grid) & (truth != NODATA) & (classes != NODATA)
-    crops = _crop_indices(card)
-    rows = unseen & np.isin(truth, crops)
-    scores = score(confusion(classes[rows], truth[rows], len(card.classes)))
-    lines.say(
-        f"on {int(rows.sum())} pixels of fields the model never saw (made country): kappa {scores.kappa:.3f}, "
-        f"overall accuracy {scores.overall:.3f}"
-    )
-    found = {"kappa": round(scores.kappa, 4), "overall_accuracy": round(scores.overall, 4)}
-    (out / "report.json").write_bytes(
-        dump_json({"made": True, "on_unseen_fields": {**found, "pixels": int(rows.sum())}, "map": spec.output.uri})
-    )
+    truth = read_codes(str(country.truth[_YEAR]), grid, Window(0, grid.height, 0, grid.width))
+    rows = _unseen(country, grid) & (truth != 0) & (classes != NODATA)
+    found = judged(classes[rows], truth[rows], card, country.legend)
+    for line in _said(found):
+        lines.say(line)
+    report = {"made": True, "on_unseen_fields": found, "map": spec.output.uri}
+    (out / "report.json").write_bytes(dump_json(report))
     image = picture.draw(
         spec.output.uri, card, plan, _folders(spec.output.uri), truth=str(country.truth[_YEAR]), truth_is="truth",
-        title=f"Made country (invented, not observed), {_YEAR}: kappa {scores.kappa:.2f} on unseen fields",
+        title=f"Made country (invented, not observed), {_YEAR}: kappa {found['kappa']:.2f} on unseen fields",
     )  # fmt: skip
     (out / "map.png").write_bytes(image)
     lines.say(f"look at {out}/map.png; fields are in {country.parcels[_YEAR]}")
+
+
+def judged(
+    mapped: NDArray[np.integer], truth: NDArray[np.integer], card: Card, names: Mapping[int, str]
+) -> dict[str, Any]:
+    """Agreement of a map with the truth, as JSON: of all pixels, those of classes that the model does not know being
+    errors; and of the classes it knows.
+
+    mapped: (n,) class indices. truth: (n,) codes. names: of codes.
+    """
+    y, classes = np.full(len(truth), -1, np.int64), len(card.classes)
+    for index, entry in enumerate(card.classes):
+        y[truth == entry.code] = index
+    known = y >= 0
+    y[~known], unknown = numbered(truth[~known], classes, names)
+    return {
+        **_figures(score(confusion(mapped, y, classes + len(unknown)))),
+        "unknown_share": round(1 - float(known.mean()), 4) if len(known) else None,
+        "unknown_classes": [{"code": one.code, "name": one.name, "pixels": one.samples} for one in unknown],
+        "of_known_classes": _figures(score(confusion(mapped[known], y[known], classes))),
+    }
+
+
+def _figures(scores: Scores) -> dict[str, Any]:
+    known = {"kappa": round(scores.kappa, 4), "overall_accuracy": round(scores.overall, 4)}
+    return {**known, "pixels": int(scores.confusion.sum())}
+
+
+def _said(found: Mapping[str, Any]) -> Iterator[str]:
+    """What ``judged`` found, in sentences."""
+    yield f"on {found['pixels']} pixels of fields the model never saw (made country): {_told(found)}"
+    if found["unknown_share"]:
+        names = ", ".join(row["name"] for row in found["unknown_classes"])
+        yield f"{found['unknown_share']:.1%} of them are of classes that the model does not know, all errors: {names}"
+        yield f"of the classes it knows: {_told(found['of_known_classes'])}"
+
+
+def _told(figures: Mapping[str, Any]) -> str:
+    return f"kappa {figures['kappa']:.3f}, overall accuracy {figures['overall_accuracy']:.3f}"
 
 
 def _folders(uri: str) -> dict[str, str]:
@@ -137,7 +171,3 @@ def _unseen(country: Country, grid: Grid) -> NDArray[np.bool_]:
     held_out = parcels[parcels["split"] == "test"].to_crs(grid.crs)
     transform = rasterio.Affine(*grid.transform(grid.tile(0, 0).core))
     return rasterize(held_out.geometry, out_shape=(grid.height, grid.width), transform=transform).astype(bool)
-
-
-def _crop_indices(card: Card) -> list[int]:
-    return [i for i, entry in enumerate(card.classes) if entry.code >= _FIRST_CROP]
