@@ -15,7 +15,7 @@ class Claim:
     offset: float | None = None
     """physical = DN * scale + offset."""
     nodata: float | str | None = None
-    """The number that stands for no data; ``"nan"`` for NaN, which JSON does not know."""
+    """The number that stands for no data; ``"nan"``, ``"inf"`` or ``"-inf"`` for those that JSON does not know."""
     unit: str | None = None
     dtype: str | None = None
     band: int | str | None = None
@@ -38,10 +38,14 @@ def line_of(claims: Sequence[Claim]) -> tuple[float, float] | None:
     for place, claim in enumerate(claims):
         if claim.scale is None:
             continue
-        fitting = [c for c in claims[place + 1 :] if c.scale is None or abs(c.scale / claim.scale - 1) < 1e-6]
+        fitting = [c for c in claims[place + 1 :] if c.scale is None or _alike(c.scale, claim.scale)]
         offsets = [c.offset for c in (*claims[: place + 1], *fitting) if c.offset is not None]
         return claim.scale, (offsets[0] if offsets else 0.0)
     return None
+
+
+def _alike(one: float, other: float) -> bool:
+    return abs(one - other) <= 1e-6 * abs(other)
 
 
 def fills_of(item: Claim, file: Claim, family: Claim) -> tuple[float, ...]:

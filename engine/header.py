@@ -123,7 +123,7 @@ def decide(header: Header, asset: Asset, sensor: str, band: str) -> Reading:
         band=number,
         scale=line[0] * asset.line[0],
         offset=line[1] * asset.line[0] + asset.line[1],
-        nodata=fills_of(item, file, family),
+        nodata=fills_of(_possible(item, dtype), _possible(file, dtype), family),
         dtype=dtype,
         masked=header.masked[number - 1],
         infinite=codes,
@@ -157,6 +157,12 @@ def can_hold(dtype: np.dtype, number: float) -> bool:
     if dtype.kind == "b":
         return number in (0, 1)
     return math.isfinite(number) and number == int(number) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+
+
+def _possible(claim: Claim, dtype: str) -> Claim:
+    """The claim, its no data left out where no pixel of this type can be it: then the next claim's counts."""
+    held = claim.nodata is None or can_hold(np.dtype(dtype), float(claim.nodata))
+    return claim if held else replace(claim, nodata=None)
 
 
 def _number(header: Header, item: Claim, remedy: str) -> int:
@@ -220,8 +226,11 @@ def _line(item: Claim, file: Claim, family: Claim, codes: bool) -> tuple[float, 
             expected="a scale in raster:bands or in the file (1 where the numbers are physical values already)",
             remedy="add it to the item, or to the file (gdal_edit -scale)",
         )
-    if not (math.isfinite(line[0]) and math.isfinite(line[1]) and line[0] != 0):
-        raise InputError(f"scale {line[0]}, offset {line[1]}", expected="finite numbers", remedy="mend the header")
+    if not (math.isfinite(line[0]) and math.isfinite(line[1]) and line[0] > 0):
+        raise InputError(
+            f"scale {line[0]:g}, offset {line[1]:g}", expected="finite numbers, the scale above 0",
+            remedy="mend the item or the file's header (gdal_edit -scale -offset)",
+        )  # fmt: skip
     return line
 
 
@@ -247,8 +256,7 @@ def _disagreements(header: Header, item: Claim, file: Claim, family: Claim) -> I
         both = item.nodata is not None and file.nodata is not None and item.nodata != file.nodata
         used = "what item or file call no data is none" if both else f"that of the {given[0][0]} is used"
         yield f"nodata: {words}; {used}"
-    numbers = fills_of(item, file, SILENT)
-    for number in numbers:
+    for number in dict.fromkeys(float(c.nodata) for c in (item, file) if c.nodata is not None):
         if not can_hold(np.dtype(str(file.dtype)), number):
             yield f"nodata {number:g} cannot occur in {file.dtype}"
     if item.dtype and file.dtype and item.dtype.lower() != file.dtype:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pystac
 
+from engine.catalog.product import MEND
 from engine.claims import Claim
 from engine.errors import InputError
 
@@ -28,8 +29,9 @@ def stated_band(asset: pystac.Asset, band: int | str | None, names: Collection[s
     """The band's number and name, as far as the item lists its bands.
 
     ``band``: as the user named it; None: looked for by ``names`` (common names and names, the likelier first) where
-    there are several. InputError where several are listed and none is meant.
+    there are several. InputError where several are listed and none is meant, or where the list is none.
     """
+    _check_lists(asset, place)
     count = max((len(asset.extra_fields.get(name) or ()) for name in _LISTS), default=0) or None
     called = [_names(asset, index) for index in range(count or 0)]
     if isinstance(band, int):
@@ -66,10 +68,25 @@ def band_field(asset: pystac.Asset, name: str, number: int = 1) -> Any:
     return None
 
 
+def _check_lists(asset: pystac.Asset, place: str) -> None:
+    """InputError for a list of bands that is no list of objects: what it says would be passed over, or be another
+    band's."""
+    for key in _LISTS:
+        listed = asset.extra_fields.get(key)
+        odd = [] if listed is None else [listed] if not isinstance(listed, list | tuple) else listed
+        for value in odd:
+            if not isinstance(listed, list | tuple) or not isinstance(value, Mapping):
+                raise InputError(
+                    f"{key} {listed!r}"[:200],
+                    expected="a list of objects, one for each band of the file",
+                    place=place,
+                    remedy=MEND,
+                )
+
+
 def _entry(asset: pystac.Asset, key: str, number: int) -> Mapping[str, Any]:
     listed = asset.extra_fields.get(key) or ()
-    entry = listed[number - 1] if 0 < number <= len(listed) else {}
-    return entry if isinstance(entry, Mapping) else {}
+    return listed[number - 1] if 0 < number <= len(listed) else {}
 
 
 def _names(asset: pystac.Asset, index: int) -> tuple[str, ...]:

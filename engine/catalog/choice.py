@@ -68,7 +68,7 @@ def _namings(item: pystac.Item, sensor: str) -> list[Naming]:
 
 def _landsat_collection(item: pystac.Item) -> str:
     """``1`` or ``2``, stated or from the product's name; empty where nothing tells."""
-    told = str(item.properties.get("landsat:collection_number") or "").lstrip("0")
+    told = re.sub(r"^0+|\.0*$", "", str(item.properties.get("landsat:collection_number") or ""))
     named = [found[1] for name in product_names(item) if (found := re.search(r"_0([12])_(?:T1|T2|RT)", name))]
     return told or next(iter(named), "")
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pystac
 
 from engine.catalog.bands import band_field
 from engine.catalog.naming import Naming
-from engine.catalog.product import baseline, family
+from engine.catalog.product import BASELINE, MEND, baseline, baseline_words, family, flag, spelled_number
+from engine.catalog.product import stated as said_of
 from engine.catalog.satellite import KNOWN, platform
 from engine.claims import Claim
 from engine.errors import InputError
@@ -65,14 +67,14 @@ def stated_numbers(asset: pystac.Asset, which: Claim, place: str) -> Claim:
     """What the item states of one band of its asset; ``which``: its number, or its name where only the file knows."""
     bare = pystac.Asset(asset.href, extra_fields={}) if isinstance(which.band, str) else asset
     number = which.band if isinstance(which.band, int) else 1
-    unit, dtype = band_field(bare, "unit", number), band_field(bare, "data_type", number)
+    told = {name: band_field(bare, name, number) for name in ("scale", "offset", "nodata", "unit", "data_type")}
     return replace(
         which,
-        scale=_number(band_field(bare, "scale", number), "scale", place),
-        offset=_number(band_field(bare, "offset", number), "offset", place),
-        nodata=_fill(band_field(bare, "nodata", number), place),
-        unit=None if unit is None else str(unit),
-        dtype=None if dtype is None else str(dtype),
+        scale=_number(told["scale"], "scale", place, "a finite number above 0", lambda n: math.isfinite(n) and n > 0),
+        offset=_number(told["offset"], "offset", place, "a finite number", math.isfinite),
+        nodata=_fill(told["nodata"], place),
+        unit=_text(told["unit"], "unit", place),
+        dtype=_text(told["data_type"], "data_type", place),
     )
 
 
@@ -83,14 +85,14 @@ def sentinel2_offset(item: pystac.Item, stated: float | None, place: str) -> tup
     In this order: (1) a provider who says ``boa_offset_applied: true`` has added it to the DNs, so it is 0, whatever
     raster:bands says (Earth Search v1 states -0.1 beside the flag); (2) the stated offset; (3) the baseline: -0.1 from
     04.00, else 0. Never the date: old scenes processed anew carry the offset too. Pixels are not read here, so a flag
-    that is itself wrong is not noticed. InputError: an offset other than 0 and -0.1, or nothing to decide on.
+    that is itself wrong is not noticed. InputError: an offset other than 0 and -0.1, a flag that is neither true nor
+    false, or nothing to decide on.
     """
     version = baseline(item)
     number = _leading_number(version)
-    p = item.properties
-    flag = p.get("earthsearch:boa_offset_applied", p.get("sentinel:boa_offset_applied"))
-    said = f"baseline {version or 'unknown'}"
-    if flag is True:
+    applied = flag(item, place, "earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+    said = baseline_words(item)
+    if applied:
         conflict = f", against raster:bands offset {stated:g}" if stated else ""
         return 0.0, f"{said}, boa_offset_applied{conflict}", True
     if stated is not None:
@@ -106,31 +108,37 @@ def sentinel2_offset(item: pystac.Item, stated: float | None, place: str) -> tup
         return stated, f"{said}, raster:bands offset {stated:g}{unusual}", True
     if number is None:
         raise InputError(
-            f"processing baseline {version!r} and no raster:bands offset",
+            f"processing baseline {said_of(item, *BASELINE)!r} and no raster:bands offset",
             expected="s2:processing_baseline, raster:bands or boa_offset_applied, to tell if DNs carry an offset",
             place=place,
             remedy="add one of them to the item, or use another catalogue",
         )
-    return (S2_OFFSET if number >= S2_OFFSET_SINCE else 0.0), f"{said}, no offset in raster:bands", flag is False
+    return (S2_OFFSET if number >= S2_OFFSET_SINCE else 0.0), f"{said}, no offset in raster:bands", applied is False
 
 
 def _fill(value: object, place: str) -> float | str | None:
-    """The number that stands for no data, ``"nan"`` for NaN."""
-    number = _number(value, "nodata", place)
-    return "nan" if number is None and value is not None else number
+    """The number that stands for no data; NaN and the infinities, which are never a measurement, in words."""
+    number = _number(value, "nodata", place, 'a number, "nan", "inf" or "-inf"', lambda _: True)
+    return number if number is None or math.isfinite(number) else str(number)
 
 
-def _number(value: object, name: str, place: str) -> float | None:
-    """A finite number, or None for absent, NaN and ``"nan"``."""
+def _number(value: object, name: str, place: str, expected: str, fits: Callable[[float], bool]) -> float | None:
+    """The number, as such or as text; None where nothing is stated. InputError: it is none, or does not fit."""
+    if value in (None, ""):
+        return None
+    number = spelled_number(value)
+    if number is None or not fits(number):
+        raise InputError(f"{name} {value!r}"[:200], expected=expected, place=place, remedy=MEND)
+    return number
+
+
+def _text(value: object, name: str, place: str) -> str | None:
+    """A word, or a number in place of one, such as unit 1; None where nothing is stated. InputError: something else."""
     if value is None:
         return None
-    try:
-        number = float(str(value))
-    except ValueError as error:
-        raise InputError(f"{name} {value!r}", expected="a number", place=place, remedy="mend the item") from error
-    if math.isinf(number):
-        raise InputError(f"{name} {value!r}", expected="a finite number", place=place, remedy="mend the item")
-    return None if math.isnan(number) else number
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise InputError(f"{name} {value!r}"[:200], expected="text", place=place, remedy=MEND)
+    return str(value)
 
 
 def _leading_number(version: str | None) -> float | None:

@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from engine.catalog.choice import NeverHad
 from engine.catalog.duplicates import deduplicate
 from engine.catalog.identity import identify
-from engine.catalog.product import baselines, crs_code
+from engine.catalog.product import baselines, crs_code, spelled_number
 from engine.catalog.query import Funnel, search_counted
 from engine.catalog.resolution import resolve_explained
 from engine.catalog.satellite import Satellite, satellite
@@ -71,14 +71,18 @@ def find_items(source: SourceOptions, sensor: str, area: BaseGeometry, start: da
 
 
 def _clear(items: Sequence[pystac.Item], max_cloud: float | None) -> tuple[list[pystac.Item], list[str]]:
-    """Items with at most so much cloud; those that do not say are kept, and the audit says so."""
+    """Items with at most so much cloud; those that do not say, or say what is no per cent, are kept, and the audit says
+    so."""
     if max_cloud is None:
         return list(items), []
     stated = [item.properties.get("eo:cloud_cover") for item in items]
-    clouds = [float(cloud) if isinstance(cloud, int | float) else None for cloud in stated]
+    read = [spelled_number(cloud) for cloud in stated]
+    clouds = [cloud if cloud is not None and 0 <= cloud <= 100 else None for cloud in read]
     clear = [item for item, cloud in zip(items, clouds, strict=True) if cloud is None or cloud <= max_cloud]
     silent = clouds.count(None)
-    return clear, [f"{silent} items state no cloud cover and were kept"] if silent else []
+    odd = [f"{said!r}"[:40] for said, cloud in zip(stated, clouds, strict=True) if cloud is None and said is not None]
+    such = f" that is from 0 to 100 per cent ({', '.join(dict.fromkeys(odd[:EXAMPLES]))})" if odd else ""
+    return clear, [f"{silent} items state no cloud cover{such} and were kept"] if silent else []
 
 
 def _resolve_all(

@@ -9,7 +9,7 @@ from typing import Any
 import pystac
 
 from engine.catalog.bands import band_field
-from engine.catalog.product import family
+from engine.catalog.product import family, spelled_number
 from engine.errors import InputError
 
 MASK_KINDS: Mapping[str, str] = {
@@ -50,7 +50,7 @@ def recognise_mask(item: pystac.Item, sensor: str, key: str, said: str | None, b
         against = f", though it looks like {' or '.join(sorted(told))}" if told else ""
         return said, f"as inputs.{sensor}.mask says{against}"
     place = f"item {item.id}, asset {key}"
-    if str(band_field(asset, "data_type") or "").startswith("float"):
+    if str(band_field(asset, "data_type") or "").lower().startswith("float"):
         raise _unknown(f"a mask of {band_field(asset, 'data_type')}", place, sensor)
     if classes and not by_classes:
         raise _unknown(f"a mask with the classes {classes}", place, sensor)
@@ -69,7 +69,7 @@ def recognise_mask(item: pystac.Item, sensor: str, key: str, said: str | None, b
 def _by_names(item: pystac.Item, key: str, asset: pystac.Asset, band: str) -> Iterator[tuple[str, str]]:
     """(kind, witness) of the asset's key, its file's name and its title, as far as they tell."""
     file = asset.href.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    for witness, text in (("key", key), ("file name", file), ("title", asset.title or ""), ("band", band)):
+    for witness, text in (("key", key), ("file name", file), ("title", str(asset.title or "")), ("band", band)):
         found = next((kind for kind, pattern in _NAMES if pattern.search(text.lower())), "")
         if found:
             yield (_OF_FAMILY.get(family(item), found) if found == "fmask?" else found), witness
@@ -77,12 +77,15 @@ def _by_names(item: pystac.Item, key: str, asset: pystac.Asset, band: str) -> It
 
 def _by_classes(asset: pystac.Asset) -> tuple[str, str]:
     """(kind, the classes in words) as the classification extension states them; ('', '') where it is silent."""
-    bits = {_word(field): field.get("offset") for field in _listed(asset, "classification:bitfields")}
+    bits = {_word(field): _whole(field.get("offset")) for field in _listed(asset, "classification:bitfields")}
     if bits:
         cloud, shadow = bits.get("cloud"), bits.get("cloud_shadow", bits.get("shadow"))
         known: dict[Any, str] = {(3, 4): "qa_pixel", (3, None): "qa_pixel", (5, 3): "pixel_qa", (1, 3): "hls_fmask"}
         return known.get((cloud, shadow), ""), ", ".join(f"bit {bit} {name}" for name, bit in bits.items())
-    values = {int(entry["value"]): _word(entry) for entry in _listed(asset, "classification:classes")}
+    listed = _listed(asset, "classification:classes")
+    values = {number: _word(entry) for entry in listed if (number := _whole(entry.get("value"))) is not None}
+    if len(values) < len(listed):
+        return "", ", ".join(f"{entry.get('value')!r} {_word(entry)}" for entry in listed)[:400]
     shadow = {v for v, name in values.items() if "shadow" in name and "cast" not in name}
     cloud = {v for v, name in values.items() if "cloud" in name} - shadow
     shown = ", ".join(f"{value} {name}" for value, name in sorted(values.items()))
@@ -94,6 +97,12 @@ def _by_classes(asset: pystac.Asset) -> tuple[str, str]:
 def _listed(asset: pystac.Asset, name: str) -> list[dict[str, Any]]:
     found = band_field(asset, name)
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _whole(value: object) -> int | None:
+    """A whole number, as such or as text; None for what is none."""
+    number = spelled_number(value)
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def _word(entry: Mapping[str, Any]) -> str:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
+from numbers import Real
 from typing import Any
 
 import pystac
 
-_NO_BASELINE = 99
-"""N9999 is what Sen2Cor writes where a user ran it: no baseline of ESA's."""
+from engine.errors import InputError
+
+MEND = "mend the item's metadata, or leave the item out (exclude)"
+"""The remedy where an item says what cannot be."""
+BASELINES_END = 10
+"""ESA's baselines are far below; N9999 is what Sen2Cor writes where a user ran it, 2024 is a year: neither is one."""
+BASELINE = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:baseline")
+_YES_NO = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
+_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII)
 _POLARISATIONS = {"SV": "VV", "SH": "HH", "DV": "VV VH", "DH": "HH HV"}
 """Sentinel-1's own words for what it sends and receives."""
 
@@ -18,9 +27,32 @@ def stated(item: pystac.Item, *names: str) -> Any:
     return next((item.properties[name] for name in names if item.properties.get(name) not in (None, "")), None)
 
 
+def flag(item: pystac.Item, place: str, *names: str) -> bool | None:
+    """Yes or no as these properties say it, in any spelling; None where they are silent. InputError: neither yes nor
+    no, or both."""
+    told = {name: value for name in names if (value := item.properties.get(name)) not in (None, "")}
+    read = {name: _YES_NO.get(str(value).strip().lower()) for name, value in told.items()}
+    if None in read.values() or len(set(read.values())) > 1:
+        said = " and ".join(f"{name} {value!r}" for name, value in told.items())
+        raise InputError(said, expected="true or false", place=place, remedy=MEND)
+    return next(iter(read.values()), None)
+
+
+def spelled_number(value: object) -> float | None:
+    """A number as such or as text, infinity and NaN among them; None for what is none, such as true or a list."""
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value.strip().lower()) else None
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def product_name(item: pystac.Item) -> str:
     """ESA's product name as far as the item gives it, else its id."""
-    return product_names(item)[0]
+    return next(iter(product_names(item)), "")
 
 
 def product_names(item: pystac.Item) -> tuple[str, ...]:
@@ -60,7 +92,7 @@ def baseline(item: pystac.Item) -> str | None:
 def baselines(item: pystac.Item) -> dict[str, str]:
     """Every baseline that the item tells, with what tells it, the best witness first."""
     told: dict[str, str] = {}
-    for name in ("s2:processing_baseline", "sentinel:processing_baseline", "processing:baseline", "processing:version"):
+    for name in (*BASELINE, "processing:version"):
         value = item.properties.get(name)
         number = spelled_baseline(value, strict=name == "processing:version")
         if number:
@@ -71,6 +103,20 @@ def baselines(item: pystac.Item) -> dict[str, str]:
         if number:
             told.setdefault(number, f"the name {text}")
     return told
+
+
+def baseline_words(item: pystac.Item) -> str:
+    """The baseline that is taken, and whatever the item says against it, in words that scenes of one kind share."""
+    number, *others = [(number, _witness(by)) for number, by in baselines(item).items()] or [("unknown", "")]
+    against = ", ".join(f"{other} by {by}" for other, by in others)
+    strange = stated(item, *BASELINE)
+    if strange is not None and spelled_baseline(strange) is None:
+        against = ", ".join(filter(None, [against, f"{strange!r}, which is none"]))
+    return f"baseline {number[0]}" + (f"{' by ' if number[1] else ''}{number[1]}, against {against}" if against else "")
+
+
+def _witness(by: str) -> str:
+    return "its name" if by.startswith("the name ") else by.split()[0]
 
 
 def spelled_baseline(value: object, strict: bool = False) -> str | None:
@@ -87,9 +133,9 @@ def spelled_baseline(value: object, strict: bool = False) -> str | None:
     )
     if not found:
         whole = re.fullmatch(r"[NnVv]?(\d{1,2})", text)
-        return f"{int(whole[1]):02d}.00" if whole and int(whole[1]) < _NO_BASELINE else None
+        return f"{int(whole[1]):02d}.00" if whole and int(whole[1]) < BASELINES_END else None
     minor = found[2] if not found[2].isdigit() else found[2].ljust(2, "0")
-    return None if int(found[1]) == _NO_BASELINE else f"{int(found[1]):02d}.{minor.lower()}"
+    return None if int(found[1]) >= BASELINES_END else f"{int(found[1]):02d}.{minor.lower()}"
 
 
 def level(item: pystac.Item) -> int | None:

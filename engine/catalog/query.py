@@ -18,6 +18,7 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from shapely.geometry.base import BaseGeometry
 
+from engine.catalog.document import Document, footprint, sound, utc, when
 from engine.catalog.links import (
     RETRY,
     TIMEOUT_S,
@@ -30,15 +31,13 @@ from engine.catalog.links import (
     read_text,
 )
 from engine.catalog.source import SourceOptions
-from engine.earth import box_shape, boxes_of, shape_of
+from engine.earth import boxes_of
 from engine.errors import InfrastructureError, InputError, TilthError
 
 NDJSON_SUFFIXES = (".ndjson", ".jsonl", ".geojsonl")
 PAGE_ITEMS = 250
 """Items per page asked of an API: Earth Search advises so, and refuses pages of some megabytes."""
 WALKERS = 16
-
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,8 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a search found: items by (datetime, id), the way there, and documents that are no STAC items."""
+    """What a search found: items by (datetime, id), the way there, and documents that are no STAC items, or that tell
+    neither time nor place."""
 
     items: list[pystac.Item]
     funnel: Funnel
@@ -77,49 +77,26 @@ def search_counted(source: SourceOptions, sensor: str, area: BaseGeometry, start
     """``search``, with the number of items after each filter."""
     trust = Trust(source.catalog, source.allow_hosts)
     session = open_session(trust)
-    start, end = _utc(start), _utc(end)
+    start, end = utc(start), utc(end)
     documents, funnel = _documents(source, sensor, _Query(area, start, end), session, trust)
     documents = [d for d in documents if d.get("collection") == source.collection]
     funnel = funnel.then(f"of collection {source.collection}", len(documents))
+    documents, problems = sound(documents)
     documents = [d for d in documents if start <= (when(d) or datetime.max.replace(tzinfo=UTC)) < end]
     funnel = funnel.then(f"from {start:%Y-%m-%d} to before {end:%Y-%m-%d}", len(documents))
     shapely.prepare(area)
     documents = [d for d in documents if shapely.intersects(area, footprint(d))]
     funnel = funnel.then("in the area", len(documents))
     documents.sort(key=lambda d: (str(when(d)), str(d.get("id"))))
-    items, problems = [], []
+    items = []
     for document in documents:
         try:
-            if not isinstance(document["id"], str):
+            if not isinstance(document["id"], str) or not document["id"]:
                 raise TypeError(f"id {document['id']!r}")
             items.append(pystac.Item.from_dict(document, migrate=False, preserve_dict=False))
         except (pystac.STACError, KeyError, TypeError, ValueError, AttributeError) as error:
             problems.append(f"{document.get('id')}: no valid STAC item ({error!r})")
     return Matches(items, funnel, tuple(problems))
-
-
-def when(document: Document) -> datetime | None:
-    """The item's time in UTC: ``datetime``, else ``start_datetime``; None where neither can be read."""
-    properties = document.get("properties") or {}
-    text = properties.get("datetime") or properties.get("start_datetime")
-    try:
-        return _utc(datetime.fromisoformat(text)) if isinstance(text, str) else None
-    except ValueError:
-        return None
-
-
-def footprint(document: Document) -> BaseGeometry:
-    """The item's geometry in EPSG:4326, else its bbox; an empty polygon, which intersects nothing, without both."""
-    try:
-        shape = shape_of(document["geometry"]) if document.get("geometry") else shapely.Polygon()
-        if not shape.is_empty:
-            return shape
-        box = list(document.get("bbox") or ())
-        if len(box) in (4, 6):
-            return box_shape(box[0], box[1], box[len(box) // 2], box[len(box) // 2 + 1])
-    except (ValueError, TypeError, KeyError, AttributeError, shapely.errors.ShapelyError):
-        return shapely.Polygon()
-    return shapely.Polygon()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,15 +234,14 @@ def _translated(error: APIError, place: str) -> TilthError:
 
 def _anchored(document: Document, href: str) -> Document:
     """The item with absolute asset links: from its own absolute ``self`` link, else from where it was read."""
-    own = (link.get("href", "") for link in document.get("links") or () if link.get("rel") == "self")
+    links, assets = document.get("links") or [], document.get("assets") or {}
+    if not isinstance(links, list) or not isinstance(assets, dict):
+        return document  # no item, and refused as such
+    own = (str(link.get("href", "")) for link in links if isinstance(link, dict) and link.get("rel") == "self")
     base = next((absolute(target, href) for target in own if "://" in target or target.startswith("/")), href)
     anchored = {
         key: {**asset, "href": absolute(asset["href"], base)}
-        for key, asset in (document.get("assets") or {}).items()
-        if isinstance(asset, dict) and asset.get("href")
+        for key, asset in assets.items()
+        if isinstance(asset, dict) and isinstance(asset.get("href"), str) and asset["href"]
     }
     return {**document, "assets": anchored}
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

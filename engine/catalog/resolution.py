@@ -12,12 +12,12 @@ import pystac
 
 from engine.catalog.bands import band_names, split_key, stated_band
 from engine.catalog.choice import choose_assets, no_line
+from engine.catalog.document import footprint
 from engine.catalog.encoding import Encoding, decide_encoding, stated_numbers
 from engine.catalog.links import Trust, check_link, without_query
 from engine.catalog.masks import MASK_KINDS, recognise_mask
 from engine.catalog.naming import NAMINGS, Naming
 from engine.catalog.product import baseline, crs_code, family, level, radar_type
-from engine.catalog.query import footprint
 from engine.catalog.satellite import platform, satellite
 from engine.catalog.source import SourceOptions
 from engine.claims import SILENT

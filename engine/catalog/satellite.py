@@ -118,14 +118,14 @@ def _strong(item: pystac.Item) -> Iterator[tuple[str, str]]:
     ):  # fmt: skip
         yield spelled(str(text or "")), f"{key} {text!r}"
     for prefix, name in _PREFIXES.items():
-        yield (name if any(key.startswith(prefix) for key in p) else ""), f"properties {prefix}*"
+        yield (name if any(key.startswith(prefix) and p[key] is not None for key in p) else ""), f"properties {prefix}*"
 
 
 def _weak(item: pystac.Item) -> Iterator[tuple[str, str]]:
     short = re.match(r"S([12])_", item.id)
     yield (f"sentinel-{short[1]}" if short else ""), f"name {item.id}"
     named = item.properties.get("instruments") or item.properties.get("eo:instrument") or ()
-    for instrument in [named] if isinstance(named, str) else named:
+    for instrument in named if isinstance(named, list | tuple) else [named]:
         yield _INSTRUMENTS.get(str(instrument).strip().lower(), ""), f"instruments {instrument}"
     words = collection_words(item)
     for pattern, name in _COLLECTIONS:
