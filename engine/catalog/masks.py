@@ -79,12 +79,12 @@ def _by_classes(asset: pystac.Asset) -> tuple[str, str]:
     """(kind, the classes in words) as the classification extension states them; ('', '') where it is silent."""
     bits = {_word(field): _whole(field.get("offset")) for field in _listed(asset, "classification:bitfields")}
     if bits:
-        cloud, shadow = bits.get("cloud"), bits.get("cloud_shadow", bits.get("shadow"))
+        of_cloud, of_shadow = bits.get("cloud"), bits.get("cloud_shadow", bits.get("shadow"))
         known: dict[Any, str] = {(3, 4): "qa_pixel", (3, None): "qa_pixel", (5, 3): "pixel_qa", (1, 3): "hls_fmask"}
-        return known.get((cloud, shadow), ""), ", ".join(f"bit {bit} {name}" for name, bit in bits.items())
+        return known.get((of_cloud, of_shadow), ""), ", ".join(f"bit {bit} {name}" for name, bit in bits.items())
     listed = _listed(asset, "classification:classes")
     values = {number: _word(entry) for entry in listed if (number := _whole(entry.get("value"))) is not None}
-    if len(values) < len(listed):
+    if any(_whole(entry.get("value")) is None for entry in listed):
         return "", ", ".join(f"{entry.get('value')!r} {_word(entry)}" for entry in listed)[:400]
     shadow = {v for v, name in values.items() if "shadow" in name and "cast" not in name}
     cloud = {v for v, name in values.items() if "cloud" in name} - shadow
