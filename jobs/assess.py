@@ -285,9 +285,7 @@ def _expected_users(done: Finished) -> tuple[NDArray[np.float64], str]:
         *[row for row in rows if row["steps"] < steps][-1:], *[row for row in rows if row["steps"] > steps][:1]
     ]  # fmt: skip
     known: dict[int, list[float]] = {}
-    for row in (
-        each for at in near for each in at.get("everything", at)["classes"] if each["users_accuracy"] is not None
-    ):
+    for row in (each for at in near for each in at["classes"] if each["users_accuracy"] is not None):
         known.setdefault(row["code"], []).append(row["users_accuracy"])
     found = [min(known.get(entry.code, [ASSUMED_USERS])) for entry in done.card.classes]
     accuracy = model_told(done.spec, done.plan, done.card)["accuracy"]

@@ -28,12 +28,13 @@ def said_of_training(report: Mapping[str, Any]) -> Iterator[str]:
     if len(rows) > _MOST_TOLD:
         yield f"left out: {len(rows) - _MOST_TOLD} codes more, see left_out in training.json"
     split, accuracy = report["split"], report["accuracy"]
-    every = accuracy["everything"]
-    if every["unknown_samples"]:
+    known = accuracy["of_known_classes"]
+    if accuracy["unknown_samples"]:
         yield (
-            f"{every['unknown_share']:.0%} of the labelled land in test blocks is of classes left out. Of the classes "
-            f"it knows kappa is {accuracy['kappa']:.3f} and overall accuracy {accuracy['overall_accuracy']:.3f}; with "
-            f"the others counted as the errors that they are, {every['kappa']:.3f} and {every['overall_accuracy']:.3f}"
+            f"{accuracy['unknown_share']:.0%} of the labelled land in test blocks is of classes left out. With these "
+            f"counted as the errors that they are, kappa is {accuracy['kappa']:.3f} and overall accuracy "
+            f"{accuracy['overall_accuracy']:.3f}; of the classes it knows, {known['kappa']:.3f} and "
+            f"{known['overall_accuracy']:.3f}"
         )
     if unjudged := split["test"]["lacks"]:
         yield f"no test block holds {', '.join(unjudged)}: how well they are mapped is not known"
@@ -44,7 +45,7 @@ def said_of_training(report: Mapping[str, Any]) -> Iterator[str]:
     yield from fields.get("notes", ())
     yield from _said_of_calibration(report)
     yield from _said_of_familiarity(report)
-    before, after = (accuracy[f"expected_calibration_error{which}"] for which in ("_uncalibrated", ""))
+    before, after = (known[f"expected_calibration_error{which}"] for which in ("_uncalibrated", ""))
     if after > before + _WORSE:
         yield (
             f"on test blocks the calibrated confidence is further off than the model's own (ECE {after:.3f}, was "

@@ -83,13 +83,13 @@ def sentence(facts: Mapping[str, Any]) -> str:
 
 def figures(row: Mapping[str, Any]) -> str:
     """The headline figures of one cut-off, in words: of all labelled classes, those that the model does not know being
-    errors, and where these are others, of the classes it knows."""
-    every = row.get("everything") or {}
-    if not every.get("unknown_share"):
+    errors, and where these are others, of the classes it knows. What a package of an older version holds is of the
+    classes it knows, and is told as it stands."""
+    if not row.get("unknown_share"):
         return _figures(row)
     return (
-        f"{_figures(every)} with all labelled classes counted, {every['unknown_share']:.0%} of the labelled land being "
-        f"of classes that the model does not know; {_figures(row)} of those it knows"
+        f"{_figures(row)} with all labelled classes counted, {row['unknown_share']:.0%} of the labelled land being "
+        f"of classes that the model does not know; {_figures(row['of_known_classes'])} of those it knows"
     )
 
 

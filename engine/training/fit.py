@@ -28,7 +28,7 @@ from engine.training.options import TrainOptions
 from engine.training.parent import Parent
 from engine.training.parts import Hooks, Part, Progress, Trained, portions
 from engine.training.prepare import Prepared, prepare
-from engine.training.report import accuracy_report, everything_report
+from engine.training.report import accuracy_report
 from engine.types import Samples, digest
 
 TRAINING_VERSION = "training-3"
@@ -132,14 +132,10 @@ def _judged(card: Card, weights: bytes, ready: Prepared, block: NDArray[np.int64
         known, rows = _known(validation, steps)
         calibration = calibrate(_logits(card, weights, known), validation.y[rows], block[rows])
         temperatures.append(calibration.temperature)
-        x, rows = _known(test, steps)
-        logits = _logits(card, weights, x)
+        logits, y = _of_test(card, weights, ready, steps)
         p, raw = (probabilities(logits, t) for t in (calibration.temperature, 1.0))
         at = {} if steps is None else {"steps": steps, "last_day": card.recipe.last_day(steps)}
-        others, unknown = _called(card, weights, ready, steps, len(rows))
-        called, y = np.concatenate([p.argmax(axis=1), others]), np.concatenate([test.y[rows], unknown])
-        everything = everything_report(called, y, ready.entries, ready.unknown)
-        report = accuracy_report(p, test.y[rows], ready.entries, raw=raw) | {"everything": everything}
+        report = accuracy_report(p, y, ready.entries, ready.unknown, raw=raw)
         found.append({**at, **report, "calibration": calibration.told()})
     own: dict[str, Any] = {"temperature": temperatures[-1]}
     if test.seasons is None:
@@ -148,18 +144,18 @@ def _judged(card: Card, weights: bytes, ready: Prepared, block: NDArray[np.int64
     return card.model_copy(update=own), {"accuracy": found[-1], "cut_offs": found}
 
 
-def _called(
-    card: Card, weights: bytes, ready: Prepared, steps: int | None, tested: int
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """What the model calls samples of classes that it does not know, and what they are; class indices.
-
-    tested: how many samples of the test part are looked at; of these as large a share.
-    """
-    strangers, whole = ready.strangers, len(ready.parts["test"].y)
+def _of_test(
+    card: Card, weights: bytes, ready: Prepared, steps: int | None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Logits (n, k) and class indices (n,) of the test part, and after it of the samples of classes that the model does
+    not know; where the part is looked at on some samples, on as large a share of these."""
+    test, strangers = ready.parts["test"], ready.strangers
+    x, rows = _known(test, steps)
+    logits, y = _logits(card, weights, x), test.y[rows]
     if not len(strangers.y):
-        return np.zeros(0, np.intp), strangers.y
-    x, rows = _known(strangers, steps, max(1, round(len(strangers.y) * tested / whole)))
-    return _logits(card, weights, x).argmax(axis=1), strangers.y[rows]
+        return logits, y
+    x, others = _known(strangers, steps, max(1, round(len(strangers.y) * len(rows) / len(test.y))))
+    return np.concatenate([logits, _logits(card, weights, x)]), np.concatenate([y, strangers.y[others]])
 
 
 def _known(part: Part, steps: int | None, most: int = _MOST_BETWEEN) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
@@ -242,14 +238,14 @@ def _right(
 def _provenance(report: Mapping[str, Any]) -> dict[str, Any]:
     """What of the report goes into the card: the split and the headline accuracies."""
     names = (
-        "steps", "last_day", "samples", "overall_accuracy", "kappa", "macro_f1", "expected_calibration_error",
-        "calibration",
+        "steps", "last_day", "samples", "unknown_share", "overall_accuracy", "kappa", "macro_f1",
+        "expected_calibration_error", "calibration",
     )  # fmt: skip
 
     def headline(accuracy: Mapping[str, Any]) -> dict[str, Any]:
-        found = {name: accuracy[name] for name in names if name in accuracy}
-        every = {name: value for name, value in accuracy["everything"].items() if name in (*names, "unknown_share")}
-        return found | {"everything": every}
+        known = accuracy["of_known_classes"]
+        found, inner = ({name: each[name] for name in names if name in each} for each in (accuracy, known))
+        return found | {"of_known_classes": inner}
 
     return {
         **{name: report[name] for name in ("parent",) if name in report},

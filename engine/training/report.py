@@ -15,15 +15,49 @@ from engine.training.unknown import Unknown
 
 
 def accuracy_report(
-    p: NDArray[np.float32], y: NDArray[np.int64], entries: tuple[ClassEntry, ...], *, raw: NDArray[np.float32]
+    p: NDArray[np.float32],
+    y: NDArray[np.int64],
+    entries: tuple[ClassEntry, ...],
+    unknown: Sequence[Unknown],
+    *,
+    raw: NDArray[np.float32],
 ) -> dict[str, Any]:
-    """Agreement of predictions with held-out labels of classes that the model knows.
+    """Agreement of predictions with all held-out labels: those of classes that the model does not know are errors. The
+    figures of the classes that it knows are ``of_known_classes``.
 
-    p: (n, k) calibrated probabilities. y: (n,) class indices. raw: (n, k) before calibration. The labels are what a
-    farmer declared or a map says, no probability sample: this is agreement with the reference, not an estimate for the
-    area.
+    p: (n, k) calibrated probabilities. y: (n,) class indices, those of ``unknown`` after the k of ``entries``. raw:
+    (n, k) before calibration. The labels are what a farmer declared or a map says, no probability sample: this is
+    agreement with the reference, not an estimate for the area.
     """
-    scores = score(confusion(p.argmax(axis=1), y, len(entries)))
+    known = y < len(entries)
+    found = _figures(p, y, entries, raw, len(entries) + len(unknown))
+    matrix, strangers = found["confusion_rows_map_columns_reference"], int((~known).sum())
+    return {
+        **found,
+        "unknown_samples": strangers,
+        "unknown_share": _number(strangers / len(y) if len(y) else math.nan),
+        "unknown_classes": [
+            {
+                "code": one.code,
+                "name": one.name,
+                "samples": one.samples,
+                "called": {e.name: row[i] for e, row in zip(entries, matrix, strict=False) if row[i]},
+            }
+            for i, one in enumerate(unknown, len(entries))
+        ],
+        "of_known_classes": _figures(p[known], y[known], entries, raw[known], len(entries)),
+    }
+
+
+def _figures(
+    p: NDArray[np.float32],
+    y: NDArray[np.int64],
+    entries: tuple[ClassEntry, ...],
+    raw: NDArray[np.float32],
+    classes: int,
+) -> dict[str, Any]:
+    """The figures of these samples. classes: k or more; those after ``entries`` have the probability 0."""
+    scores = score(confusion(p.argmax(axis=1), y, classes))
     return {
         "samples": len(y),
         "overall_accuracy": _number(scores.overall),
@@ -44,38 +78,6 @@ def accuracy_report(
                 "f1": _number(scores.f1[i]),
             }
             for i, entry in enumerate(entries)
-        ],
-    }
-
-
-def everything_report(
-    mapped: NDArray[np.integer], y: NDArray[np.int64], entries: tuple[ClassEntry, ...], unknown: Sequence[Unknown]
-) -> dict[str, Any]:
-    """Agreement over all labelled samples of the test part: those of classes that the model does not know are errors.
-
-    mapped: (n,) class indices. y: (n,) class indices, those of ``unknown`` after those of ``entries``.
-    """
-    scores = score(confusion(mapped, y, len(entries) + len(unknown)))
-    strangers = int((y >= len(entries)).sum())
-    return {
-        "samples": len(y),
-        "unknown_samples": strangers,
-        "unknown_share": _number(strangers / len(y) if len(y) else math.nan),
-        "overall_accuracy": _number(scores.overall),
-        "kappa": _number(scores.kappa),
-        "macro_f1": _number(scores.macro_f1),
-        "classes": [
-            {"code": entry.code, "name": entry.name, "users_accuracy": _number(scores.users[i])}
-            for i, entry in enumerate(entries)
-        ],
-        "unknown_classes": [
-            {
-                "code": one.code,
-                "name": one.name,
-                "samples": one.samples,
-                "called": {e.name: int(n) for e, n in zip(entries, scores.confusion[:, i], strict=False) if n},
-            }
-            for i, one in enumerate(unknown, len(entries))
         ],
     }
 

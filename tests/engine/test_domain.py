@@ -123,6 +123,13 @@ def test_an_accuracy_says_whose_it_is() -> None:
     assert "50% of its area lies outside the training's" in away["said"]
     assert accuracy_of(judged(), made())["of_this_map"] is None
     assert accuracy_of(judged(accuracy={}), made(), made())["said"] == "not known"
+    known = {**FOUND, "samples": 60, "kappa": 0.95}
+    told = accuracy_of(judged(accuracy={**FOUND, "unknown_share": 0.5, "of_known_classes": known}), made())
+    assert told["kappa"] == 0.8123 and told["said"].startswith(
+        "overall accuracy 0.900, kappa 0.812, macro-F1 0.700 with all labelled classes counted, 50% of the labelled "
+        "land being of classes that the model does not know; overall accuracy 0.900, kappa 0.950, macro-F1 0.700 of "
+        "those it knows on 120 samples of"
+    )
 
 
 def test_a_cut_off_that_was_not_tested_has_no_figure_but_its_neighbours() -> None:

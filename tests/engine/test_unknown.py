@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from engine.accuracy import confusion, score
 from engine.judge import Judges, judge, judge_against, judges, on_the_map
 from engine.models import open_model, read_card
+from engine.models.item import item_bytes
+from engine.models.whose import accuracy_of
 from engine.samples import LabelOptions, chosen
 from engine.train import train
 from engine.training import TrainOptions, fit
@@ -18,7 +21,7 @@ from engine.training.blocks import NONE, TEST, TRAIN, deal_blocks
 from engine.training.unknown import MOST_NAMED, judged_with_test, numbered
 from engine.types import ORIGIN, Samples
 from jobs.notes import said_of_training
-from tests.engine.made_models import MADE_CLASSES, MADE_RECIPE, made_samples
+from tests.engine.made_models import DOMAIN, MADE_CLASSES, MADE_RECIPE, made_samples
 from tests.engine.made_scenes import write_raster
 from tests.engine.test_clec import made_layers, request_for
 
@@ -34,8 +37,8 @@ def with_strangers(samples: Samples, share: float, code: int = 999) -> Samples:
 def test_half_of_the_land_unknown_halves_the_accuracy_in_training_and_in_judging() -> None:
     samples = with_strangers(made_samples(2400), 0.5)
     fitted = fit(samples, MADE_RECIPE, MADE_CLASSES, FOREST)
-    accuracy = fitted.report["accuracy"]
-    every = accuracy["everything"]
+    every = fitted.report["accuracy"]
+    accuracy = every["of_known_classes"]
     assert every["samples"] == accuracy["samples"] + every["unknown_samples"]
     assert every["unknown_share"] == pytest.approx(0.5, abs=0.06)
     assert every["overall_accuracy"] * every["samples"] == pytest.approx(
@@ -43,7 +46,18 @@ def test_half_of_the_land_unknown_halves_the_accuracy_in_training_and_in_judging
     )
     assert every["kappa"] < accuracy["kappa"] and every["macro_f1"] < accuracy["macro_f1"]
     assert sum(every["unknown_classes"][0]["called"].values()) == every["unknown_samples"]
-    assert fitted.card.training["accuracy"]["everything"]["overall_accuracy"] == every["overall_accuracy"]
+    assert np.array(every["confusion_rows_map_columns_reference"]).sum() == every["samples"]
+    kept, names = fitted.card.training["accuracy"], ("samples", "overall_accuracy", "kappa", "macro_f1")
+    for name in (*names, "unknown_share", "expected_calibration_error"):
+        assert kept[name] == every[name]
+    assert {name: kept["of_known_classes"][name] for name in names} == {name: accuracy[name] for name in names}
+    said = accuracy_of(fitted.card, DOMAIN)
+    assert said["kappa"] == every["kappa"] and said["of_known_classes"]["kappa"] == accuracy["kappa"]
+    first, second = said["said"].split("of classes that the model does not know; ")
+    assert f"kappa {every['kappa']:.3f}" in first and f"kappa {accuracy['kappa']:.3f}" in second
+    assert f"of those it knows on {every['samples']:,} samples of" in second
+    item = json.loads(item_bytes(fitted.card, DOMAIN))["properties"]
+    assert item["tilth:accuracy"]["kappa"] == item["tilth:card"]["training"]["accuracy"]["kappa"] == every["kappa"]
     told = " ".join(said_of_training(fitted.report | {"left_out": fitted.report["left_out"]}))
     assert "of the labelled land in test blocks is of classes left out" in told
     assert f"{every['overall_accuracy']:.3f}" in told and "not in the legend" in told
@@ -63,9 +77,11 @@ def test_half_of_the_land_unknown_halves_the_accuracy_in_training_and_in_judging
     for k, row in enumerate(found["accuracy"]["classes"][:3]):
         assert row["users_accuracy"]["value"] == pytest.approx(slow.users[k], abs=1e-6)
         assert row["users_accuracy"]["low"] < row["users_accuracy"]["value"] < 0.75
+        assert every["classes"][k]["users_accuracy"] == pytest.approx(slow.users[k], abs=1e-6)
     stranger = found["accuracy"]["classes"][3]
     assert (stranger["code"], stranger["known_to_the_model"], stranger["f1"]["value"]) == (999, False, 0)
-    assert found["calibration"]["expected_calibration_error"] > 0.3
+    error = found["calibration"]["expected_calibration_error"]
+    assert error > 0.3 and error == pytest.approx(every["expected_calibration_error"], abs=2e-6)
     assert found["calibration"]["of_known_classes"]["expected_calibration_error"] < 0.2
     assert found["calibration"]["mean_confidence"]["unknown_classes"] > 0.4
     assert any("999" in note and "count as errors" in note for note in found["notes"])
@@ -78,7 +94,9 @@ def test_without_strangers_both_lines_say_the_same() -> None:
     fitted = fit(made_samples(), MADE_RECIPE, MADE_CLASSES, FOREST)
     accuracy = fitted.report["accuracy"]
     for name in ("samples", "overall_accuracy", "kappa", "macro_f1"):
-        assert accuracy[name] == accuracy["everything"][name]
+        assert accuracy[name] == accuracy["of_known_classes"][name]
+    assert accuracy["classes"] == accuracy["of_known_classes"]["classes"] and accuracy["unknown_share"] == 0
+    assert "of those it knows" not in accuracy_of(fitted.card, DOMAIN)["said"]
     assert not [line for line in said_of_training(fitted.report) if "left out" in line]
 
 
@@ -93,7 +111,7 @@ def test_classes_that_training_left_out_count_as_errors_whatever_the_reason(why:
         y[samples.block == 3] = 40
     report = fit(replace(samples, y=y), MADE_RECIPE, names, options).report
     assert [row["code"] for row in report["left_out"]] == [40]
-    every = report["accuracy"]["everything"]
+    every = report["accuracy"]
     share = (y == 40).mean()
     assert every["unknown_share"] == pytest.approx(share, abs=0.03) and every["unknown_classes"][0]["name"] == "rare"
 
@@ -158,7 +176,7 @@ def test_the_map_s_own_judges_hold_strangers_and_what_the_map_leaves_without_dat
     assert [row["code"] for row in report["left_out"]] == [77]
     card = read_card(request.model_uri)
     by = judges(request, card, foreign=False)
-    every = report["accuracy"]["everything"]
+    every = report["accuracy"]
     assert by.held_out and len(by.y) == every["samples"] and (by.y == 2).sum() == every["unknown_samples"] > 0
     assert by.unknown[0].name == "set aside"
 

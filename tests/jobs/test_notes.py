@@ -14,7 +14,7 @@ def report(before: float, after: float, **lacks: list[str]) -> dict[str, Any]:
         "calibration": {"applied": True},
     }
     split = {part: {"lacks": lacks.get(part, [])} for part in ("train", "validation", "test")}
-    return {"left_out": [], "split": split, "accuracy": errors | {"everything": {"unknown_samples": 0}}}
+    return {"left_out": [], "split": split, "accuracy": {**errors, "unknown_samples": 0, "of_known_classes": errors}}
 
 
 def test_nothing_is_said_of_a_training_that_is_well() -> None:
@@ -27,6 +27,17 @@ def test_classes_that_no_block_of_a_part_holds_and_a_calibration_that_harms_are_
     assert len(said) == 3
     assert "no test block holds Oats" in said[0] and "no validation block holds Rye, Maize" in said[1]
     assert "ECE 0.136, was 0.066" in said[2] and "labels.block_m" in said[2]
+
+
+def test_the_figures_over_all_labels_come_first_and_those_of_the_known_classes_after() -> None:
+    found = report(0.10, 0.02)
+    every = {"unknown_samples": 5, "unknown_share": 0.5, "kappa": 0.411, "overall_accuracy": 0.522}
+    found["accuracy"] |= every
+    found["accuracy"]["of_known_classes"] |= {"kappa": 0.911, "overall_accuracy": 0.922}
+    assert list(said_of_training(found)) == [
+        "50% of the labelled land in test blocks is of classes left out. With these counted as the errors that they "
+        "are, kappa is 0.411 and overall accuracy 0.522; of the classes it knows, 0.911 and 0.922"
+    ]
 
 
 def test_a_temperature_that_was_not_applied_is_told_with_its_cut_offs() -> None:
