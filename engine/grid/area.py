@@ -39,7 +39,7 @@ class AreaOptions(Options):
                 f"bbox {list(bbox)} leaves the globe; expected: [west, south, east, north] in degrees, longitude "
                 "-180 to 180 and latitude -90 to 90; remedy: give longitude and latitude, not metres, longitude first"
             )
-        if west == east or south == north:
+        if west == east or west - east == 360 or south == north:
             raise ValueError(
                 f"bbox {list(bbox)} has no width or no height; expected: west < east and south < north; remedy: give "
                 "two corners of the area, not a point"

@@ -18,7 +18,7 @@ from engine.claims import SILENT, Claim, fills_of, line_of
 from engine.cube import CubeOptions, build_layer
 from engine.errors import InputError, TileError
 from engine.ground import Ground, MaskOptions, doubts_of_mask
-from engine.header import CODES, decide, filled, read_header
+from engine.header import CODES, Header, decide, filled, read_header
 from engine.rasters import Rasters
 from engine.read import SceneReader, read_patch
 from engine.samples import LabelOptions
@@ -319,6 +319,15 @@ def test_the_document_names_no_data_only_where_item_and_file_are_silent() -> Non
     assert fills_of(SILENT, SILENT, document) == (0.0,)
     assert fills_of(Claim(nodata="nan"), SILENT, document) == ()
     assert fills_of(Claim(nodata=7.0), Claim(nodata=7.0), document) == (7.0,)
+
+
+@pytest.mark.parametrize("impossible", [-9999.0, "nan", 0.5])
+def test_no_data_that_cannot_occur_does_not_silence_the_document(impossible: float | str) -> None:
+    header = Header(("uint16",), (None,), (1.0,), (0.0,), (None,), (None,), (False,), (False,))
+    documented = Claim(scale=1e-4, offset=-0.1, nodata=0.0)
+    asset = replace(made_item({"red": "a.tif"}).assets["red"], item=Claim(nodata=impossible), family=documented)
+    reading = decide(header, asset, "optical", "red")
+    assert reading.nodata == (0.0,)
 
 
 def test_a_float_fill_is_known_though_text_has_lost_its_last_digits() -> None:
