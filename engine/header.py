@@ -132,14 +132,6 @@ def decide(header: Header, asset: Asset, sensor: str, band: str) -> Reading:
     )
 
 
-def _possible(claim: Claim, dtype: str) -> Claim:
-    """The claim without a no data that no pixel of this data type can hold: it says nothing, and silences nobody."""
-    kind, nodata = np.dtype(dtype), claim.nodata
-    if nodata is None or (kind.kind == "f" if nodata == "nan" else can_hold(kind, float(nodata))):
-        return claim
-    return replace(claim, nodata=None)
-
-
 def filled(values: NDArray, nodata: tuple[float, ...], infinite: bool = False) -> NDArray[np.bool_]:
     """True where a pixel is NaN or holds one of ``nodata``, as its data type can hold it, or, unless ``infinite``, is
     infinite."""

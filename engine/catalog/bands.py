@@ -13,6 +13,11 @@ from engine.errors import InputError
 
 _COMMON = {"nir": ("nir", "nir08"), "swir1": ("swir16", "swir1")}
 """Our band -> its common names, the likelier first; other bands are called as we call them."""
+_COLOURS = frozenset(
+    {"coastal", "blue", "green", "red", "rededge", "rededge071", "rededge075", "rededge078", "nir", "nir08", "nir09",
+     "swir16", "swir22", "pan", "lwir", "lwir11", "lwir12"}
+)  # fmt: skip
+"""Common names of STAC's eo extension: an asset of one of them is none of another."""
 _LISTS = ("raster:bands", "eo:bands", "bands")
 """STAC 1.0 in two extensions, STAC 1.1; each lists an asset's bands in the order of its file."""
 
@@ -38,6 +43,7 @@ def stated_band(asset: pystac.Asset, band: int | str | None, names: Collection[s
         known = called[band - 1] if count and 1 <= band <= count else ()
         return Claim(band=band, name=next(iter(known), None), count=count)
     if band is None and (count or 1) == 1:
+        _refuse_other_colour(asset, names, place)
         return Claim(count=count)
     for name in (band,) if band is not None else names:
         found = [index for index, known in enumerate(called) if name.casefold() in (k.casefold() for k in known)]
@@ -52,6 +58,18 @@ def stated_band(asset: pystac.Asset, band: int | str | None, names: Collection[s
         place=place,
         remedy="say which under inputs.*.assets, as in {blue: KEY#2}, by its number or name",
     )
+
+
+def _refuse_other_colour(asset: pystac.Asset, names: Collection[str], place: str) -> None:
+    """InputError where an asset's only band is called another colour than the one that it is taken for."""
+    common = {name.casefold() for name in _common(asset, 0)} & _COLOURS
+    if common and not common & {name.casefold() for name in names} and {n.casefold() for n in names} & _COLOURS:
+        raise InputError(
+            f"the item calls its band {', '.join(sorted(common))}",
+            expected=f"{' or '.join(dict.fromkeys(names))}",
+            place=place,
+            remedy="name the right asset under inputs.*.assets, or mend the item",
+        )
 
 
 def band_names(ours: str, key: str) -> tuple[str, ...]:
@@ -89,8 +107,13 @@ def _entry(asset: pystac.Asset, key: str, number: int) -> Mapping[str, Any]:
     return listed[number - 1] if 0 < number <= len(listed) else {}
 
 
+def _common(asset: pystac.Asset, index: int) -> list[str]:
+    """The common names of a band."""
+    entries = [_entry(asset, key, index + 1) for key in _LISTS]
+    return [str(e[key]) for e in entries for key in ("common_name", "eo:common_name") if e.get(key)]
+
+
 def _names(asset: pystac.Asset, index: int) -> tuple[str, ...]:
     """All names of a band, its common names first."""
     entries = [_entry(asset, key, index + 1) for key in _LISTS]
-    common = [str(e[key]) for e in entries for key in ("common_name", "eo:common_name") if e.get(key)]
-    return tuple(dict.fromkeys(common + [str(e["name"]) for e in entries if e.get("name")]))
+    return tuple(dict.fromkeys(_common(asset, index) + [str(e["name"]) for e in entries if e.get("name")]))

@@ -90,3 +90,18 @@ def test_pinned_items_carry_item_and_document_apart_and_old_ones_are_read() -> N
         asset |= {"scale": 1e-4, "offset": -0.1, "nodata": 0.0}
     old = read_items(json.dumps(record).encode())[0]
     assert old.assets["blue"].item == Claim(1e-4, -0.1, 0.0) and old.identity != pinned.identity
+
+
+@pytest.mark.parametrize("fields", ["eo:bands", "bands"])
+def test_an_asset_that_is_called_another_colour_is_refused(fields: str) -> None:
+    item = scene({})
+    for key, common in zip(
+        ("blue", "green", "red", "nir", "swir16"), ("blue", "green", "nir", "red", "swir16"), strict=True
+    ):
+        word = "common_name" if fields == "eo:bands" else "eo:common_name"
+        item.add_asset(key, pystac.Asset(f"https://example.org/{key}.tif", extra_fields={fields: [{word: common}]}))
+    with pytest.raises(InputError, match="calls its band nir") as told:
+        resolve(item, source(assets={"mask": "SCL"}), "optical")
+    assert "red" in told.value.expected and "inputs.*.assets" in told.value.remedy
+    exchanged = {"mask": "SCL", "red": "nir", "nir": "red", "swir1": "swir16", "blue": "blue", "green": "green"}
+    assert resolve(item, source(assets=exchanged), "optical").assets["red"].href.endswith("nir.tif")

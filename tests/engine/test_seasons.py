@@ -268,7 +268,7 @@ def test_a_region_left_out_is_the_test_in_all_seasons(tmp_path: Path) -> None:
     for regions, words in (
         ({"test": ["south"]}, r"no region 'south'; it has east, far, west"),
         ({"test": ["east"], "validation": ["far"]}, r"not one labelled pixel lies in region 'far'"),
-        ({"test": ["east"], "column": "title"}, r"labels\.regions\.column"),
+        ({"test": ["east"], "column": "title"}, r"labels\.regions"),
     ):
         wrong = request.labels.model_validate({**request.labels.model_dump(), "regions": {"uri": str(path), **regions}})
         with pytest.raises(InputError, match=words):
