@@ -139,7 +139,7 @@ def _report(
         title: {"code": entry.code, "km2": round(land.get(str(i), 0.0), 6)}
         for i, (entry, title) in enumerate(zip(card.classes, card.titles, strict=True))
     }
-    mapped = sum(row["km2"] for row in area.values())
+    mapped = sum(km2 for index, km2 in land.items() if index != str(NODATA))
     told = unfamiliar_report(spec, records, card, plan.pixel_km2)
     masked = told["km2"] if told and told["masked"] else 0.0
     quarantined = {r.tile: r.body.get("reason", "") for r in records if r.state == "quarantined"}

@@ -115,7 +115,7 @@ CASES: dict[str, tuple[Callable[[Country, Path], Change], tuple[str, ...]]] = {
     "labels around the area": (around, ("labels.uri", "not one labelled pixel in the area", "CRS and extent")),
     "metres that are called degrees": (
         lambda c, p: polygons(c, p, lambda frame: frame.set_crs(4326, allow_override=True)),
-        ("labels.uri", "covers [inf", "something of the area", "check its CRS"),
+        ("labels.uri", "longitude -180 to 180", "CRS"),
     ),
     "a file without a row": (
         lambda c, p: polygons(c, p, lambda frame: frame[:0]),
