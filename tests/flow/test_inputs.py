@@ -139,8 +139,8 @@ def test_garbage_after_as_of_changes_neither_training_nor_map_by_a_bit(
     assert later and (held != changed).any(), "the cubes hold what came later"
     for one, other in zip(clean, garbled, strict=True):
         learnt = [{path.name: path.read_bytes() for path in Path(job.model).glob("*.s*")} for job in (one, other)]
-        assert len(learnt[0]) == 2 and learnt[0] == learnt[1], "weights and golden pair"
-        for product in ("class", "confidence"):
+        assert len(learnt[0]) == 3 and learnt[0] == learnt[1], "weights, golden pair and familiarity"
+        for product in ("class", "confidence", "familiarity"):
             np.testing.assert_array_equal(one.product(product), other.product(product))
 
 
