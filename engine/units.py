@@ -16,6 +16,8 @@ _UNITS = {
                      "linear_power", "gamma naught", "sigma naught", "m2/m2", "m^2/m^2", "m²/m²"),
     "amplitude": ("amplitude", "linear amplitude", "digital number", "dn"),
 }  # fmt: skip
+_DECIBELS = re.compile(r"(?<![a-z])(db|decibels?)(?![a-z])|10 ?\*? ?log ?10")
+"""Decibels in longer words, such as ``sigma0 dB`` or ``10*log10(power)``."""
 _ONE = ("1", "unitless", "dimensionless", "none", "n/a", "-", "")
 REFUSED_UNITS = {
     "radar": (("decibel", "amplitude"), "linear power", "choose a product in linear power, such as sentinel-1-rtc"),
@@ -32,7 +34,8 @@ def unit_word(text: str) -> str:
     bare = re.sub(r"[\s_]+", " ", text.strip().lower()).strip("[]() ")
     if bare in _ONE:
         return ""
-    return next((word for word, spellings in _UNITS.items() if bare in spellings), bare)
+    exact = next((word for word, spellings in _UNITS.items() if bare in spellings), None)
+    return exact or ("decibel" if _DECIBELS.search(bare) else bare)
 
 
 def check_unit(unit: str | None, sensor: str) -> None:

@@ -42,6 +42,9 @@ class Estimate:
     def notes(self) -> list[str]:
         """What a reader of the numbers should know."""
         found = []
+        for count, lack in ((self.unfilled, "have no reference"), (self.missing, "of those drawn are not in the file")):
+            if count:
+                found.append(f"{count} points {lack}; if not by chance, areas are off.")
         for word, count in self.written.items():
             found.append(f"{count} points hold {word!r} as reference, which is taken for none.")
         mapped = self.mapped_km2 > 0

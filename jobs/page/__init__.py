@@ -12,8 +12,6 @@ from jobs.notes import said_of_model
 from jobs.page import charts, season
 from jobs.page.parts import blocks, heading, number, percent, ranged, section
 
-_LACK = {"without_reference": "have no reference", "missing": "of those drawn are not in the file"}
-
 
 def page(facts: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()) -> str:
     """The whole page of an assessment's facts, as ``jobs.assess.assess`` gives them; ``others``: assessments in folders
@@ -202,7 +200,6 @@ def _areas(facts: Mapping[str, Any]) -> str:
             f"Estimated from {sample['points']} points of a stratified random sample (Olofsson et al. 2014), with 95 % "
             f"intervals; user's accuracies with exact ones. Overall accuracy "
             f"{' '.join(ranged(sample['overall_accuracy']))}."
-            + "".join(f" {sample[k]} points {_LACK[k]}; if not by chance, areas are off." for k in _LACK if sample[k])
             + ("" if sample["drawn_from_this_map"] else " The file does not say which map it was drawn from.")
             + "".join(f" {escape(note)}" for note in sample["notes"])
             + f" Mapped areas are {COUNTED}."

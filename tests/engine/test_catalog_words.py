@@ -210,7 +210,7 @@ def test_radar_products_and_polarisations_are_the_same_in_every_spelling() -> No
 
 @pytest.mark.parametrize(
     ("word", "spellings"),
-    [("decibel", ("dB", "DB", "decibel", "Decibels", " decibels ")),
+    [("decibel", ("dB", "DB", "decibel", "Decibels", " decibels ", "sigma0 dB", "gamma0_db", "dB (10*log10)")),
      ("celsius", ("Degrees Celsius", "°C", "degC", "celsius", "degree_Celsius", "C")),
      ("kelvin", ("K", "kelvin", "Kelvins", "degrees Kelvin")),
      ("linear power", ("linear power", "Linear", "power", "gamma0")), ("", ("1", "", "unitless")),
@@ -220,7 +220,7 @@ def test_a_unit_is_the_same_in_every_spelling(word: str, spellings: tuple[str, .
     assert {unit_word(text) for text in spellings} == {word}
 
 
-@pytest.mark.parametrize("unit", ["dB", "Decibels", "decibel"])
+@pytest.mark.parametrize("unit", ["dB", "Decibels", "decibel", "sigma0 dB"])
 def test_radar_in_decibels_is_refused_in_every_spelling(unit: str) -> None:
     scene = made("S1A_made", sar__product_type="RTC")
     for band in ("VV", "VH"):

@@ -151,6 +151,7 @@ def test_points_that_are_none_of_the_sample_are_refused_and_what_stands_for_no_r
     few.loc[few["id"].isin(["10", "11", "12"]), "reference"] = "999"
     found = estimate(read_points(changed(few)), strata, path)
     assert (found.missing, found.unfilled, dict(found.written)) == (1, 3, {"NA": 2})
+    assert "3 points have no reference" in found.notes[0] and "1 points of those drawn" in found.notes[1]
     assert found.names[3] == "code 999, not of the map" and int(found.matrix.sum()) == 42
     told = " ".join(found.notes)
     assert "2 points hold 'NA'" in told and "code 999, not of the map (3)" in told
