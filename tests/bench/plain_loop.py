@@ -30,6 +30,7 @@ from engine.store import prepare
 from engine.work import MapWork, cube_ledger
 from jobs.control import resolve_run
 from jobs.finish import stated
+from jobs.parcels import dealt_out, dealt_uri, shares
 from jobs.pinned import micro_batch, pinned_plan
 from jobs.spec import Spec
 
@@ -42,7 +43,10 @@ def map_work(spec: Spec, plan: Plan) -> MapWork:
     card, digest = read_card(spec.model.uri), model_digest(spec.model.uri)
     batch = micro_batch(Objects(spec.output.uri), digest, card)
     layout = prepare(Objects(spec.cube.uri), plan.grid, plan.axes)
-    return MapWork(layout, spec.cube.uri, spec.model.uri, spec.output, plan.area.wkb, spec.mask, batch, "cpu")
+    return MapWork(
+        layout, spec.cube.uri, spec.model.uri, spec.output, plan.area.wkb, spec.mask, batch, "cpu",
+        parcels=spec.parcels, dealt_uri=dealt_uri(spec),
+    )  # fmt: skip
 
 
 def map_tasks(spec: Spec, plan: Plan, work: MapWork) -> list[MapTask]:
@@ -50,11 +54,18 @@ def map_tasks(spec: Spec, plan: Plan, work: MapWork) -> list[MapTask]:
     cube, card = Ledger(cube_ledger(spec.cube.uri)).load().latest, read_card(spec.model.uri)
     digest, said = model_digest(spec.model.uri), stated(spec)
     facts = tile_facts(plan, {**said, "version": version("tilth"), "model": digest})
+    register = dealt_out(spec, plan)
     keys = map_keys(
-        plan, cube, card, model=digest, micro_batch=work.micro_batch, output=spec.output, mask=spec.mask, stated=said
-    )
+        plan, cube, card, model=digest, micro_batch=work.micro_batch, output=spec.output, mask=spec.mask, stated=said,
+        parcels=(spec.parcels, register) if spec.parcels and register else None,
+    )  # fmt: skip
     memory = plan.map_memory_bytes(len(card.recipe.features), card.recipe.steps)
-    return [MapTask(tile, key, 1, 1, cube[tile.id].body["checksums"], facts(tile), memory) for tile, key in keys]
+    share = shares(plan, register, cube, card)
+    return [
+        MapTask(tile, key, 1, 1, cube[tile.id].body["checksums"], facts(tile), memory + more, owned)
+        for tile, key in keys
+        for owned, more in [share(tile)]
+    ]
 
 
 @contextmanager

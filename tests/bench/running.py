@@ -7,6 +7,9 @@ ready in batches of the same size: the network as it was trained, and the same l
 does with two families (batch norms folded, channels last). Printed: pixels a second of all workers, from one tile to
 the next, and the job's share of either loop's. Goal: 0.90 of the first, which is the loop that one would write without
 the engine. Weights are random, which does not matter to speed.
+
+AgriSpec is measured once more with a register of parcels, squares of 16 pixels side by side: what counts is then pixels
+and parcels a second, since each is one row that the network sees. The last line says what a parcel adds to its tile.
 """
 
 from __future__ import annotations
@@ -15,18 +18,24 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import get_args
 
+import geopandas as gpd
 import numpy as np
+import shapely
 
 from engine.ledger import Ledger
 from engine.memory import keep_freed
 from engine.models import read_card
 from engine.models.card import normalise
 from engine.objects import Objects
+from engine.parcels import ParcelOptions
+from engine.types import Grid
 from engine.work import LEDGER
 from jobs.cluster import connected
 from tests.bench.made_run import Family, MadeRun, make_run
@@ -38,6 +47,7 @@ GOAL = 0.9
 TILES = 36
 TILE_PX = {"tempcnn": 320, "cnn1d": 320, "agrispec": 64, "clec": 32, "dcm": 32, "transformer": 16}
 """Sides of tiles that take a worker some seconds at most; whole passes make up a tile, as with tiles of 512 px."""
+PARCEL_TILES, PARCEL_TILE_PX, FIELD_PX = 16, 256, 16
 WARM = 4
 """Tiles per worker before the clock runs."""
 SECONDS = 8.0
@@ -55,6 +65,9 @@ def main() -> None:
     for family in arguments.families:
         with tempfile.TemporaryDirectory(prefix="tilth-bench-") as folder:
             measure(family, Path(folder), arguments.runs, arguments.workers)
+    if "agrispec" in arguments.families:
+        with tempfile.TemporaryDirectory(prefix="tilth-bench-") as folder:
+            measure_parcels(Path(folder), arguments.runs, arguments.workers)
     closing()
 
 
@@ -70,17 +83,53 @@ def measure(family: Family, folder: Path, runs: int, workers: int) -> None:
             job = max(job, side**2 / _from_tile_to_tile(run, f"{folder}/job-{number}", workers))
             for prepared in bare:
                 bare[prepared] = max(bare[prepared], _bare(run.spec.model.uri, batch, workers, prepared))
+    _tell(family, side, job, bare)
+
+
+def measure_parcels(folder: Path, runs: int, workers: int) -> None:
+    """AgriSpec's line with parcels, and what one of them adds."""
+    alone = make_run(str(folder), PARCEL_TILES, PARCEL_TILE_PX, "agrispec", folder, workers)
+    register = ParcelOptions(uri=str(_fields(alone.plan.grid, folder / "fields.gpkg")))
+    run = replace(alone, spec=alone.spec.model_copy(update={"parcels": register}))
+    batch = map_work(alone.spec, alone.plan).micro_batch
+    fields = (PARCEL_TILE_PX // FIELD_PX) ** 2
+    seconds, bare = {"alone": np.inf, "parcels": np.inf}, {prepared: 0.0 for prepared in (False, True)}
+    with connected(run.spec):
+        for number in range(runs):
+            for name, each in (("alone", alone), ("parcels", run)):
+                took = _from_tile_to_tile(each, f"{folder}/{name}-{number}", workers)
+                seconds[name] = min(seconds[name], took)
+            for prepared in bare:
+                bare[prepared] = max(bare[prepared], _bare(run.spec.model.uri, batch, workers, prepared))
+    _tell("with parcels", PARCEL_TILE_PX, (PARCEL_TILE_PX**2 + fields) / seconds["parcels"], bare)
+    adds_us = (seconds["parcels"] - seconds["alone"]) / fields * workers * 1e6
+    print(f"  {fields} parcels to a tile, {(FIELD_PX - 2) ** 2} pixels inside each: one adds {adds_us:,.0f} us", end="")
+    print(f" of a worker's time, of which the network alone takes {workers * 1e6 / bare[False]:,.0f}", flush=True)
+
+
+def _tell(name: str, side: int, job: float, bare: Mapping[bool, float]) -> None:
+    """A line of the table."""
     shares = {prepared: job / speed for prepared, speed in bare.items()}
     numbers = f"{job:>12,.0f}{bare[False]:>12,.0f}{shares[False]:>8.2f}{bare[True]:>12,.0f}{shares[True]:>8.2f}"
     verdict = "holds" if shares[False] >= GOAL else "MISSED"
-    print(f"  {family:<14}{side:>8}{numbers}  (goal {GOAL}: {verdict})", flush=True)
+    print(f"  {name:<14}{side:>8}{numbers}  (goal {GOAL}: {verdict})", flush=True)
+
+
+def _fields(grid: Grid, path: Path) -> Path:
+    """Squares side by side on the grid's own lines, as many to a tile as the network takes at a time."""
+    side = FIELD_PX * grid.resolution
+    lefts = grid.left + side * np.arange(grid.width // FIELD_PX)
+    tops = grid.top - side * np.arange(grid.height // FIELD_PX)
+    shapes = [shapely.box(left, top - side, left + side, top) for top in tops for left in lefts]
+    gpd.GeoDataFrame(geometry=shapes, crs=grid.crs).to_file(path)
+    return path
 
 
 def _from_tile_to_tile(run: MadeRun, output: str, workers: int) -> float:
     """Seconds from one tile of the map stage to the next, on actors that have each done some before."""
     from engine.executors.ray import RayExecutor
 
-    spec = run.spec.model_copy(update={"output": run.spec.output.model_copy(update={"uri": output})})
+    spec = run.at(output)
     work = map_work(spec, run.plan)
     executor = RayExecutor(work, workers, 1, 0)
     try:
