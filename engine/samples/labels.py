@@ -53,7 +53,7 @@ class Labels:
         self._pieces: Pieces | None = None
         if is_raster(self.uri):
             self.coding.refuse_numbers("the labels are a raster of numbers", self.uri)
-            self._pieces = None if several else Pieces(grid, self._codes, self._place)
+            self._pieces = None if several else Pieces(grid, self._codes, self._place, block_m)
             self.fields = self._pieces.fields if self._pieces else Fields.of_several_seasons()
         else:
             self._parcels, self.left_out, self.changed = labelled_polygons(options, grid, block_m, self.coding)

@@ -5,8 +5,9 @@ one code that touch along an edge or at a corner are one piece, and a piece lies
 of gravity. The raster is read in squares of ``CHUNK`` pixels that start at the grid's corner, and pieces are joined
 across their edges: what a piece is does not depend on tiles, and memory holds a few squares and a few numbers a piece.
 
-A piece that holds more than a tenth of all labels is no field but a map's background, such as grassland that is
-connected from end to end: it would be half of a part by itself. It is cut along the blocks, and that is told.
+A piece that holds more than a tenth of all labels, or is longer than two blocks, is no field but a map's background,
+such as a forest or grassland that is connected from end to end: it would be half of a part by itself, and its class
+would lie in one block and could not be learnt. It is cut along the blocks, and that is told.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MOST_PX = 400_000_000
 MOST_PIECES = 40_000_000
 TOO_LARGE = 0.1
 """Share of all labelled pixels beyond which a piece is cut along blocks."""
+LONGEST_BLOCKS = 2.0
+"""A piece longer than so many blocks is cut along them."""
 _HELD = 16
 """Squares kept from one read to the next."""
 
@@ -51,8 +54,11 @@ class Pieces:
     """The block of every labelled pixel of a grid, connected pieces of one code kept whole; asks for windows of codes
     (y, x), 0 = not labelled."""
 
-    def __init__(self, grid: Grid, read: ReadCodes, place: Callable[[NDArray, NDArray], NDArray[np.int64]]) -> None:
-        """place: rows and columns of the grid -> the block that lies there."""
+    def __init__(
+        self, grid: Grid, read: ReadCodes, place: Callable[[NDArray, NDArray], NDArray[np.int64]], block_m: float
+    ) -> None:
+        """place: rows and columns of the grid -> the block that lies there. block_m: the side of a block."""
+        self._longest_m = LONGEST_BLOCKS * block_m
         self._grid, self._read, self._place = grid, read, place
         self._held: OrderedDict[tuple[int, int], tuple[NDArray[Any], NDArray[np.int32]]] = OrderedDict()
         self._first: dict[tuple[int, int], int] = {}
@@ -150,11 +156,11 @@ class Pieces:
         ):  # fmt: skip
             size[place] = start
             pick.at(size[place], root, numbers[i])
-        cut = pixels > TOO_LARGE * pixels.sum()
+        longest = (np.maximum(size[1] - size[0], size[3] - size[2]) + 1) * self._grid.resolution
+        cut = (pixels > TOO_LARGE * pixels.sum()) | (longest > self._longest_m)
         self._first = table.first
         self._block = self._place(np.floor(rows / pixels), np.floor(cols / pixels))[root]
         self._cut = cut[root]
-        longest = (np.maximum(size[1] - size[0], size[3] - size[2]) + 1) * self._grid.resolution
         return Fields.of_sizes(longest, pixels, float(pixels[cut].sum() / pixels.sum()))
 
 
