@@ -57,8 +57,9 @@ class Fields:
         elif self.cut_share > 0:
             optimistic.append(
                 f"{self.cut_share:.0%} of the labelled ground lies in connected pieces of one code that hold more than "
-                "a tenth of all labels or are longer than two blocks; these are cut along blocks, so that parts of one "
-                "field may be learnt from and tested on; labels.border_m keeps them apart"
+                "a tenth of all labels, or are longer than a block and all that there is of their code; these are cut "
+                "along blocks, so that parts of one field may be learnt from and tested on; labels.border_m keeps them "
+                "apart"
             )
         if self.p90_m is not None and self.p90_m > block_m:
             notes.append(

@@ -5,9 +5,10 @@ one code that touch along an edge or at a corner are one piece, and a piece lies
 of gravity. The raster is read in squares of ``CHUNK`` pixels that start at the grid's corner, and pieces are joined
 across their edges: what a piece is does not depend on tiles, and memory holds a few squares and a few numbers a piece.
 
-A piece that holds more than a tenth of all labels, or is longer than two blocks, is no field but a map's background,
-such as a forest or grassland that is connected from end to end: it would be half of a part by itself, and its class
-would lie in one block and could not be learnt. It is cut along the blocks, and that is told.
+A piece that holds more than a tenth of all labels is no field but a map's background, such as grassland that is
+connected from end to end: it would be half of a part by itself. And where all pieces of a code, such as an area's one
+forest, would lie in fewer blocks than there are parts, the code could not be both learnt and judged. The former, and of
+the latter those longer than a block, are cut along the blocks, and that is told.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ MOST_PX = 400_000_000
 MOST_PIECES = 40_000_000
 TOO_LARGE = 0.1
 """Share of all labelled pixels beyond which a piece is cut along blocks."""
-LONGEST_BLOCKS = 2.0
-"""A piece longer than so many blocks is cut along them."""
+LEAST_BLOCKS = 3
+"""A code needs as many, one for each of training, validation and test."""
 _HELD = 16
 """Squares kept from one read to the next."""
 
@@ -45,7 +46,7 @@ class _Table:
     """Square -> number of its first piece."""
     count: int = 0
     numbers: list[NDArray[np.int64]] = field(default_factory=list)
-    """(7, n) each: pixels, sums of rows and of columns, first and last row, first and last column."""
+    """(8, n) each: pixels, sums of rows and of columns, first and last row, first and last column, code."""
     joins: list[NDArray[np.int64]] = field(default_factory=list)
     """(m, 2) each."""
 
@@ -58,7 +59,7 @@ class Pieces:
         self, grid: Grid, read: ReadCodes, place: Callable[[NDArray, NDArray], NDArray[np.int64]], block_m: float
     ) -> None:
         """place: rows and columns of the grid -> the block that lies there. block_m: the side of a block."""
-        self._longest_m = LONGEST_BLOCKS * block_m
+        self._block_m = block_m
         self._grid, self._read, self._place = grid, read, place
         self._held: OrderedDict[tuple[int, int], tuple[NDArray[Any], NDArray[np.int32]]] = OrderedDict()
         self._first: dict[tuple[int, int], int] = {}
@@ -132,7 +133,7 @@ class Pieces:
         if not many:
             return np.zeros(codes.shape, np.int64)
         table.first[square] = table.count
-        table.numbers.append(_numbers(found, many, core))
+        table.numbers.append(_numbers(codes, found, many, core))
         piece = np.where(found > 0, found + np.int64(table.count), 0)
         table.count += many
         return piece
@@ -157,9 +158,11 @@ class Pieces:
             size[place] = start
             pick.at(size[place], root, numbers[i])
         longest = (np.maximum(size[1] - size[0], size[3] - size[2]) + 1) * self._grid.resolution
-        cut = (pixels > TOO_LARGE * pixels.sum()) | (longest > self._longest_m)
-        self._first = table.first
-        self._block = self._place(np.floor(rows / pixels), np.floor(cols / pixels))[root]
+        code, block = np.zeros(many, np.int64), self._place(np.floor(rows / pixels), np.floor(cols / pixels))
+        code[root] = numbers[7]
+        cut = pixels > TOO_LARGE * pixels.sum()
+        cut |= (longest > self._block_m) & np.isin(code, _in_few_blocks(code[~cut], block[~cut]))
+        self._first, self._block = table.first, block[root]
         self._cut = cut[root]
         return Fields.of_sizes(longest, pixels, float(pixels[cut].sum() / pixels.sum()))
 
@@ -191,13 +194,20 @@ def label(codes: NDArray[Any]) -> NDArray[np.int32]:
     return np.concatenate([[0], root + 1]).astype(np.int32)[piece]
 
 
-def _numbers(found: NDArray[np.int32], many: int, core: Window) -> NDArray[np.int64]:
-    """(7, many) int64 of a square's pieces, as ``_Table`` holds them."""
+def _in_few_blocks(code: NDArray[np.int64], block: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The codes of pieces (n,) that lie in fewer than ``LEAST_BLOCKS`` blocks (n,)."""
+    codes, blocks = np.unique(np.unique(np.stack([code, block]), axis=1)[0], return_counts=True)
+    return codes[blocks < LEAST_BLOCKS]
+
+
+def _numbers(codes: NDArray[Any], found: NDArray[np.int32], many: int, core: Window) -> NDArray[np.int64]:
+    """(8, many) int64 of a square's pieces, as ``_Table`` holds them."""
     rows, cols = (axis.ravel() for axis in np.indices(found.shape))
     flat = found.ravel()
     held = flat > 0
     flat, rows, cols = flat[held] - 1, rows[held] + core.y0, cols[held] + core.x0
-    numbers = np.zeros((7, many), np.int64)
+    numbers = np.zeros((8, many), np.int64)
+    numbers[7][flat] = codes.ravel()[held]
     numbers[0] = np.bincount(flat, minlength=many)
     for place, values in ((1, rows), (2, cols)):
         numbers[place] = np.bincount(flat, values, many)

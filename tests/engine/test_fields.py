@@ -104,15 +104,31 @@ def test_a_thin_slanting_field_is_one_and_a_spiral_across_squares_too(
     spiral = [(y, x) for ring in range(0, 12, 4) for y, x in _ring(ring, 24 - ring)]
     for y, x in spiral:
         codes[34 + y, x] = 3
+    for code, row, col in ((1, 3, 50), (1, 20, 50), (3, 3, 55), (3, 12, 40)):
+        codes[row, col] = code  # each code has pieces in three blocks
     codes[40:, 40:] = np.where(codes[40:, 40:] == 0, 9, codes[40:, 40:])  # a background, cut
     held, _, block = read_all(write_raster(tmp_path / "labels.tif", codes), made_grid(60, 60, 16))
     for code in (1, 3):
         for mask in slow_pieces(np.where(codes == code, codes, 0)):
-            rows, cols = np.nonzero(mask)
-            longest_m = 10 * (max(np.ptp(rows), np.ptp(cols)) + 1)
-            large = mask.sum() > 0.1 * (codes != 0).sum() or longest_m > 2 * held.block_m
-            assert (len(np.unique(block[mask])) == 1) != large
+            assert len(np.unique(block[mask])) == 1 or mask.sum() > 0.1 * (codes != 0).sum()
     assert held.fields.count == len(slow_pieces(codes))
+
+
+def test_a_code_whose_pieces_would_lie_in_too_few_blocks_is_cut_where_they_are_longer_than_a_block(
+    tmp_path: Path,
+) -> None:
+    codes = np.zeros((120, 120), np.uint8)
+    codes[::2, 60:] = 9  # fields enough that no forest is a tenth of all
+    codes[5:20, 5:30] = 7  # the only forest: 250 m
+    codes[40:44, 5:9] = 5  # the only pond: 40 m
+    for row in (60, 80, 100):
+        codes[row : row + 15, 5:30] = 8  # three heaths of 250 m
+    held, _, block = read_all(write_raster(tmp_path / "labels.tif", codes), made_grid(120, 120, 16))
+    assert len(np.unique(block[codes == 7])) > 1, "the forest is learnt and judged"
+    assert len(np.unique(block[codes == 5])) == 1, "the pond fits into a block"
+    assert all(len(np.unique(block[mask])) == 1 for mask in slow_pieces(np.where(codes == 8, codes, 0)))
+    assert held.fields.cut_share == pytest.approx((codes == 7).sum() / (codes != 0).sum())
+    assert "all that there is of their code" in held.fields.told(100)["optimistic"][0]
 
 
 def _ring(start: int, stop: int) -> list[tuple[int, int]]:
