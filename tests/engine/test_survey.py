@@ -44,7 +44,7 @@ def test_good_labels_are_read_no_further_than_need_be(tmp_path: Path, monkeypatc
 
 
 def corner() -> np.ndarray:
-    """Two classes in the first 10 x 10 pixels, four blocks of 50 m; each row is a field, in one of two of them."""
+    """Two classes in the first 10 x 10 pixels, four blocks of 50 m; each row is a piece, cut along them."""
     codes = np.zeros(SHAPE)
     codes[:10, :10] = np.indices((10, 10))[0] % 2 + 1
     return codes
@@ -64,7 +64,7 @@ def halves() -> np.ndarray:
         (np.ones(SHAPE), {}, r"1 classes of the legend.*\{1: 900\}"),
         (halves(), {"min_samples": 5}, r"1 classes of the legend.*in two blocks or more.*2: 25"),
         (np.indices(SHAPE)[0] % 2 + 1, {"min_samples": 1000}, "0 classes of the legend with 1000 samples"),
-        (corner(), {}, "labels in 2 spatial blocks"),
+        (corner(), {}, "labels in 4 spatial blocks"),
     ],
 )
 def test_labels_that_no_training_could_use_are_refused(
