@@ -11,6 +11,7 @@ from dask.threaded import get
 from numpy.typing import NDArray
 from pydantic import Field
 
+from engine.bands import ASSET_BANDS, SENSOR_BANDS, LayerName, sensor_of
 from engine.errors import TileError
 from engine.plausible import (
     Finding,
@@ -21,7 +22,7 @@ from engine.plausible import (
     reflectance_fault,
 )
 from engine.read import Patch
-from engine.types import ASSET_BANDS, SENSOR_BANDS, Axis, Item, Layer, LayerName, Options, Window, digest, sensor_of
+from engine.types import Axis, Item, Layer, Options, Window, digest
 from kernels.composite import max_gcvi_update, mean_finish, mean_update
 from kernels.polarimetry import m_chi
 from kernels.scaling import (

@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import FEATURE_BANDS, SENSOR_BANDS, CubeBlock, FeatureBlock
+from engine.bands import FEATURE_BANDS, SENSOR_BANDS
+from engine.types import CubeBlock, FeatureBlock
 from kernels.indices import evi, gcvi, lswi, ndvi, rvi
 from kernels.scaling import decode_reflectance, decode_temperature
 from kernels.smooth import fill_linear, whittaker

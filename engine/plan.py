@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import NDArray
 from pydantic import field_validator, model_validator
 
+from engine.bands import SENSOR_BANDS, sensor_of
 from engine.catalog import Found, SourceOptions, find_items
 from engine.cube import CubeOptions
 from engine.earth import MOST_OFF, areas_m2, pixel_km2, scale_at
@@ -22,7 +23,7 @@ from engine.ground import MaskOptions, mask_identity
 from engine.ledger import Record
 from engine.pairing import pair
 from engine.steps import SeasonOptions, acquisition_axis, regular_axis
-from engine.types import MAX_HALO, SENSOR_BANDS, Axis, Grid, Item, Options, Tile, digest, sensor_of
+from engine.types import MAX_HALO, Axis, Grid, Item, Options, Tile, digest
 
 _SQUARES_BYTES = 1 << 28
 """A micro-batch of squares takes less."""

@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from engine.bands import sensor_of
 from engine.cube import CubeOptions
 from engine.ground import Ground, MaskOptions
 from engine.ledger.book import commit_record, standing_record
@@ -30,7 +31,7 @@ from engine.parcel_tile import ParcelBlock, judge_parcels, load_parcels, parcel_
 from engine.parcels import ParcelOptions
 from engine.pipeline import Classify, CubeTask, Familiar, MapTask, build_tile, load_block, map_tile, publish_tile
 from engine.store import CubeLayout
-from engine.types import ClassMap, CubeBlock, sensor_of
+from engine.types import ClassMap, CubeBlock
 from kernels.warm import warm_up
 
 LEDGER = "_tilth"

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from engine.bands import ASSET_BANDS
 from engine.ledger import Ledger
 from engine.models import Recipe
 from engine.models.card import Family
 from engine.objects import absolute
 from engine.plan import Plan
 from engine.samples import read_legend
-from engine.types import ASSET_BANDS
 from engine.work import cube_ledger
 from jobs.checks import check_places, checked_card, checked_plan, model_needs
 from jobs.control import over_budget

@@ -14,6 +14,7 @@ import psutil
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from engine.bands import FEATURE_BANDS, SENSOR_BANDS, sensor_of
 from engine.cube import CubeOptions
 from engine.errors import SpecError
 from engine.grid import AreaOptions, GridOptions
@@ -25,7 +26,7 @@ from engine.plan import Inputs
 from engine.samples import LabelOptions
 from engine.steps import SeasonOptions, regular_axis, usable_steps
 from engine.training import TrainOptions
-from engine.types import FEATURE_BANDS, SENSOR_BANDS, Options, digest, sensor_of
+from engine.types import Options, digest
 from jobs.compute import BudgetOptions, ComputeOptions
 from jobs.wording import sentence
 

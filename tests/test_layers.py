@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("kernels", "engine", "jobs")
 
-NOUNS = {"claims", "colours", "earth", "errors", "memory", "types", "units"}
+NOUNS = {"bands", "claims", "colours", "earth", "errors", "memory", "types", "units"}
 STAGES = {
     "accuracy", "assess", "catalog", "cube", "environment", "features", "fetch", "grid", "ground", "header", "ledger",
     "map_values", "models", "objects", "output", "parcels", "plausible", "points", "predict", "published", "rasters",

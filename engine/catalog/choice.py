@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pystac
 
+from engine.bands import ASSET_BANDS
 from engine.catalog.bands import split_key
 from engine.catalog.naming import NAMINGS, Naming
 from engine.catalog.product import family, polarisations, product_names
 from engine.catalog.satellite import platform
 from engine.catalog.source import SourceOptions
 from engine.errors import InputError
-from engine.types import ASSET_BANDS
 
 _BAND_8A = {"nir": "nir08", "B08": "B8A", "B08_10m": "B8A_20m", "nbart_nir_1": "nbart_nir_2"}
 """Sentinel-2's near infrared, broad -> narrow, as catalogues name them."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
-from engine.types import ASSET_BANDS, OPTICAL_BANDS, RADAR_BANDS, THERMAL_BANDS
+from engine.bands import ASSET_BANDS, OPTICAL_BANDS, RADAR_BANDS, THERMAL_BANDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from engine.bands import ASSET_BANDS
 from engine.catalog.encoding import S2_OFFSET
 from engine.claims import line_of
-from engine.types import ASSET_BANDS, Asset, Item
+from engine.types import Asset, Item
 
 
 def is_shifted(item: Item) -> bool | None:

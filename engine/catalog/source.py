@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
+from engine.bands import ASSET_BANDS
 from engine.catalog.links import is_loopback, scheme_of
-from engine.types import ASSET_BANDS, Options
+from engine.types import Options
 
 PLANETARY_COMPUTER = "planetary-computer"
 MaskWord = Literal["scl", "qa_pixel", "pixel_qa", "fmask", "hls_fmask", "dea_fmask", "cloud_probability", "none"]

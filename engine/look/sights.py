@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.bands import ASSET_BANDS
 from engine.cube import CubeOptions, Reader, clear
 from engine.errors import InfrastructureError, TilthError
 from engine.look.sample import Candidate
 from engine.plausible import Finding, Sight, mask_fault
-from engine.types import ASSET_BANDS
 
 SIGHTS, TRIES, AT_ONCE = 6, 24, 6
 """Clear sights wanted of a source, scenes tried for them, and how many at a time."""

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
+from engine.bands import FEATURE_BANDS, FEATURE_UNITS, SENSOR_BANDS
 from engine.errors import InputError
 from engine.models.cut import temperature_at, training_at
-from engine.types import FEATURE_BANDS, FEATURE_UNITS, MAX_HALO, SENSOR_BANDS, Options
+from engine.types import MAX_HALO, Options
 
 MAX_CLASSES = 255
 """Class indices are uint8 and 255 means no data."""

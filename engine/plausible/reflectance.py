@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.bands import ASSET_BANDS
 from engine.plausible.finding import Finding, Sight
-from engine.types import ASSET_BANDS
 
 Level = Literal["right", "bright", "dark", "unknown"]
 """Whether reflectance stands where it should, about 0.1 too high, too low, or nothing tells."""

@@ -11,7 +11,8 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from engine.types import SENSOR_BANDS, Axis, Grid, sensor_of
+from engine.bands import SENSOR_BANDS, sensor_of
+from engine.types import Axis, Grid
 
 CHUNK_STEPS = 12
 _CHUNK_PX = 256

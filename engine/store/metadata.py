@@ -22,10 +22,11 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore
 
+from engine.bands import SENSOR_BANDS, LayerName, sensor_of
 from engine.errors import InputError
 from engine.objects import Objects
 from engine.store.layout import CHUNK_STEPS, CubeLayout, arrays_of
-from engine.types import SENSOR_BANDS, Axis, Grid, LayerName, sensor_of
+from engine.types import Axis, Grid
 
 _PARALLEL = 16
 _EPOCH = np.datetime64("1970-01-01T00:00:00")

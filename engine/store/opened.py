@@ -9,11 +9,12 @@ import numpy as np
 import zarr
 from zarr.storage import MemoryStore
 
+from engine.bands import LayerName
 from engine.errors import InputError
 from engine.objects import Objects
 from engine.store.layout import CubeLayout
 from engine.store.metadata import array_in, copied, held_metadata, layout_of
-from engine.types import Axis, Grid, LayerName
+from engine.types import Axis, Grid
 
 
 def opened(objects: Objects) -> CubeLayout:

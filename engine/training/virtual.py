@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import FEATURE_BANDS, SENSOR_BANDS
+from engine.bands import FEATURE_BANDS, SENSOR_BANDS
 
 MEASURES = 4
 """Votes of one sensor."""

@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 import shapely
 
+from engine.bands import SENSOR_BANDS
 from engine.keys import map_keys, tile_facts
 from engine.ledger import Ledger, Record
 from engine.models import model_digest, read_card
 from engine.objects import Objects
 from engine.plan import Plan
 from engine.store import prepare
-from engine.types import SENSOR_BANDS, Tile
+from engine.types import Tile
 from engine.work import LEDGER, cube_ledger
 from jobs.drive import Drive
 from jobs.finish import stated

@@ -20,6 +20,7 @@ import numpy as np
 import shapely
 from sklearn.ensemble import RandomForestClassifier
 
+from engine.bands import C2_BANDS, FEATURE_BANDS, SENSOR_BANDS
 from engine.grid import read_area
 from engine.ledger import Ledger, Record
 from engine.models import Card, ClassEntry, Domain, Recipe, model_digest, read_card, write_model
@@ -28,7 +29,7 @@ from engine.models import series as networks
 from engine.objects import Objects
 from engine.plan import Plan, make_plan
 from engine.store import CubeLayout, checksum, encode_layer, prepare
-from engine.types import C2_BANDS, FEATURE_BANDS, SENSOR_BANDS, Asset, Item, Layer
+from engine.types import Asset, Item, Layer
 from engine.work import LEDGER, cube_ledger
 from jobs.pinned import pin
 from jobs.spec import Spec, parse_spec

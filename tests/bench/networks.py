@@ -17,11 +17,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from engine.bands import FEATURE_BANDS
 from engine.models import Card, ClassEntry, Recipe
 from engine.models.card import PATCHES, normalise
 from engine.models.series import NETWORKS, PATCH_NETWORKS, NetworkClassifier, Shape, build, open_network, to_bytes
 from engine.predict import Sweeps, classify_at, cut, suggest_micro_batch
-from engine.types import FEATURE_BANDS, FeatureBlock
+from engine.types import FeatureBlock
 from tests.bench.measure import closing, context
 
 Loop = Callable[[int], int]

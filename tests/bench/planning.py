@@ -21,13 +21,14 @@ from pathlib import Path
 import shapely
 from pyproj import Transformer
 
+from engine.bands import SENSOR_BANDS
 from engine.catalog import read_items, write_items
 from engine.claims import Claim
 from engine.cube import CubeOptions
 from engine.grid import GridOptions
 from engine.plan import Plan, make_plan
 from engine.steps import SeasonOptions
-from engine.types import SENSOR_BANDS, Asset, Item
+from engine.types import Asset, Item
 from tests.bench.measure import closing, context, fresh, judge
 
 CRS = "EPSG:3035"

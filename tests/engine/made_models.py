@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.ensemble import RandomForestClassifier
 
+from engine.bands import FEATURE_BANDS
 from engine.features import derive_series
 from engine.models import Card, ClassEntry, Classifier, Domain, Recipe
 from engine.models import forest as forests
@@ -17,7 +18,7 @@ from engine.models import series as networks
 from engine.training import TrainOptions
 from engine.training.parts import Part, Trained
 from engine.training.support import separate
-from engine.types import FEATURE_BANDS, Samples
+from engine.types import Samples
 
 DOMAIN = Domain(
     geometry={"type": "Polygon", "coordinates": [[[3.0, 50.8], [3.1, 50.8], [3.1, 50.9], [3.0, 50.9], [3.0, 50.8]]]},

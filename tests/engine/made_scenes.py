@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.shutil import copy as gdal_copy
 
+from engine.bands import ASSET_BANDS
 from engine.claims import SILENT, Claim
-from engine.types import ASSET_BANDS, Asset, Axis, Grid, Item
+from engine.types import Asset, Axis, Grid, Item
 
 CRS = "EPSG:32631"
 LEFT, TOP = 500_000.0, 5_600_000.0

@@ -9,11 +9,11 @@ from typing import Any
 import pystac
 import pytest
 
+from engine.bands import OPTICAL_BANDS
 from engine.catalog import SourceOptions, read_items, resolve, write_items
 from engine.catalog.resolution import resolve_explained
 from engine.claims import Claim
 from engine.errors import InputError
-from engine.types import OPTICAL_BANDS
 
 ORDER = ("swir16", "nir", "red", "green", "blue")
 NAMES = ("B11", "B08", "B04", "B03", "B02")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.bands import FEATURE_BANDS
 from engine.cube import CubeOptions
 from engine.features import derive
 from engine.models import Recipe
-from engine.types import FEATURE_BANDS
 from kernels.warm import warm_up
 from tests.engine.test_cube import build, landsat, sentinel2
 from tests.engine.test_features import made_block

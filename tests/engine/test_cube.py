@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.bands import ASSET_BANDS, OPTICAL_BANDS
 from engine.cube import CubeOptions, build_layer, items_by_step, step_keys
 from engine.errors import TileError
 from engine.read import SceneReader
 from engine.steps import acquisition_axis
-from engine.types import ASSET_BANDS, OPTICAL_BANDS, Asset, Item, Layer, Window
+from engine.types import Asset, Item, Layer, Window
 from kernels.polarimetry import m_chi
 from kernels.speckle import refined_lee, refined_lee_c2
 from tests.engine.made_scenes import made_axis, made_grid, made_item, write_raster, write_scene

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from engine.bands import SENSOR_BANDS
 from engine.errors import InputError
 from engine.features import bands_needed, derive, derive_series, unfilled
 from engine.models import Card, Recipe, load_model, open_model, read_card, write_model
@@ -24,7 +25,7 @@ from engine.training.cascade import Cascade
 from engine.training.cascade_options import CascadeOptions
 from engine.training.early import Seasons, whole_season
 from engine.training.parts import Scaling
-from engine.types import SENSOR_BANDS, Layer
+from engine.types import Layer
 from tests.engine.killed_training import RANDOM, train_random
 from tests.engine.made_models import (
     DOMAIN,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.bands import FEATURE_BANDS, SENSOR_BANDS
 from engine.features import derive, layers_needed
 from engine.models import Recipe
-from engine.types import FEATURE_BANDS, SENSOR_BANDS, FeatureBlock, Layer
+from engine.types import FeatureBlock, Layer
 from kernels.fused import INDEX_BANDS
 from kernels.scaling import decode_reflectance
 from kernels.smooth import whittaker

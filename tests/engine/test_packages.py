@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
+from engine.bands import FEATURE_BANDS, FEATURE_UNITS
 from engine.errors import InputError
 from engine.models import Card, Recipe, load_model, open_model, read_card, write_model
 from engine.models.card import normalise, probabilities
@@ -25,7 +26,6 @@ from engine.models.item import item_bytes
 from engine.models.package import copy_model, model_digest, read_golden
 from engine.models.refusal import refuse_code, refuse_name
 from engine.training import TrainOptions, fit
-from engine.types import FEATURE_BANDS, FEATURE_UNITS
 from tests.engine.made_models import (
     DOMAIN,
     MADE_CLASSES,

@@ -14,6 +14,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
+from engine.bands import OPTICAL_BANDS
 from engine.claims import SILENT, Claim, fills_of, line_of
 from engine.cube import CubeOptions, build_layer
 from engine.errors import InputError, TileError
@@ -23,7 +24,7 @@ from engine.rasters import Rasters
 from engine.read import SceneReader, read_patch
 from engine.samples import LabelOptions
 from engine.samples.labels import Labels
-from engine.types import OPTICAL_BANDS, Asset, Item, Layer, Window
+from engine.types import Asset, Item, Layer, Window
 from tests.engine.made_scenes import CRS, LEFT, TOP, made_grid, made_item
 
 GRID = made_grid(20, 20, 20)

@@ -12,6 +12,7 @@ import pytest
 import shapely
 from pyproj import Transformer
 
+from engine.bands import OPTICAL_BANDS
 from engine.cube import CubeOptions
 from engine.errors import InfrastructureError, TileError
 from engine.grid import GridOptions
@@ -23,7 +24,7 @@ from engine.plan import Plan, make_plan
 from engine.read import Patch, SceneReader
 from engine.steps import SeasonOptions
 from engine.store import CubeLayout, decode_layer, prepare
-from engine.types import OPTICAL_BANDS, Item, Window
+from engine.types import Item, Window
 from tests.engine.made_scenes import CRS, LEFT, TOP, write_raster, write_scene
 from tests.flow.archive import truncate
 

@@ -13,10 +13,11 @@ import rioxarray  # noqa: F401 (gives xarray its .rio)
 import xarray as xr
 import zarr
 
+from engine.bands import SENSOR_BANDS
 from engine.errors import InputError, TileError
 from engine.objects import Objects
 from engine.store import CubeLayout, checksum, decode_layer, decode_window, encode_layer, prepare
-from engine.types import SENSOR_BANDS, Axis, Layer, Tile, Window
+from engine.types import Axis, Layer, Tile, Window
 from tests.engine.made_scenes import CRS, LEFT, TOP, made_axis, made_grid
 from tests.servers.s3 import S3
 

@@ -13,8 +13,8 @@ import xarray as xr
 import yaml
 from rasterio.warp import transform_bounds
 
+from engine.bands import C2_BANDS, FEATURE_BANDS
 from engine.models import read_card
-from engine.types import C2_BANDS, FEATURE_BANDS
 from tests.flow.flow import Job, tilth
 from tests.servers.process import REPO_ROOT
 

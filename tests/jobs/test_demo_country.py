@@ -16,7 +16,7 @@ import rasterio
 from pydantic import ValidationError
 from rio_cogeo import cog_validate
 
-from engine.types import OPTICAL_BANDS
+from engine.bands import OPTICAL_BANDS
 from jobs.demo import Country, CountryOptions, write_country
 from jobs.demo.canvas import CODES, ground
 from jobs.demo.country import _canvas

@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
+from engine.bands import FEATURE_BANDS
 from engine.models import Recipe
 from engine.models.card import Family
 from engine.training import TrainOptions
-from engine.types import FEATURE_BANDS
 from jobs.training_costs import TrainingSize, size_of, training_bytes, training_seconds
 from tests.servers.process import REPO_ROOT
 
@@ -22,7 +22,8 @@ import resource
 import numpy as np
 from engine.models import Recipe
 from engine.training import TrainOptions, fit
-from engine.types import FEATURE_BANDS, Samples
+from engine.bands import FEATURE_BANDS
+from engine.types import Samples
 
 def samples(n):
     rng = np.random.default_rng(0)
