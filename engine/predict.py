@@ -16,10 +16,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from engine.errors import MicroBatchTooLarge
-from engine.models.card import Card, normalise
-from engine.models.card import probabilities as calibrated
+from engine.models.card import Card
 from engine.models.familiarity import Reference
 from engine.models.package import Classifier
+from engine.models.scaling import normalise
+from engine.models.scaling import probabilities as calibrated
 from engine.types import FeatureBlock
 
 FORWARD_VERSION = "forward-2"

@@ -17,7 +17,7 @@ from engine.judge.choose import Column, Judges, kept, some
 from engine.judge.notes import notes, notes_of_confidence
 from engine.judge.plain import plain, ranged
 from engine.models import Card, Classifier, normalise
-from engine.models.card import probabilities
+from engine.models.scaling import probabilities
 from engine.training.parts import portions
 
 REVIEW_BELOW = 0.65

@@ -1,6 +1,6 @@
 """Models as data: a card that says what a model needs and gives, and one file per family that runs its weights."""
 
-from engine.models.card import Card, ClassEntry, Recipe, normalise
+from engine.models.card import Card, ClassEntry, Recipe
 from engine.models.domain import Domain
 from engine.models.package import (
     Classifier,
@@ -13,6 +13,7 @@ from engine.models.package import (
     read_model,
     write_model,
 )
+from engine.models.scaling import normalise
 
 __all__ = [
     "Card",

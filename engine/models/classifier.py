@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.models.card import Card, normalise, probabilities
+from engine.models.card import Card
+from engine.models.scaling import normalise, probabilities
 
 
 class Calibrated(ABC):

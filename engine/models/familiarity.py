@@ -25,7 +25,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from engine.errors import InputError
-from engine.models.card import Card, scale
+from engine.models.card import Card
+from engine.models.scaling import scale
 
 FAMILIARITY_NAME = "familiarity.safetensors"
 FAMILIARITY_VERSION = "familiarity-1"

@@ -21,7 +21,7 @@ from torch import nn
 from engine.errors import InputError
 from engine.memory import keep_freed
 from engine.models.agrispec import AgriSpec
-from engine.models.card import Card, Variant, probabilities, scale
+from engine.models.card import Card, Variant
 from engine.models.classifier import Calibrated
 from engine.models.clec import CLEC
 from engine.models.cnn1d import CNN1D
@@ -29,6 +29,7 @@ from engine.models.cnn3d import CNN3D
 from engine.models.convstar import ConvSTAR, ConvSTAR3D
 from engine.models.dcm import DeepCropMapping
 from engine.models.hybridsn import HybridSN
+from engine.models.scaling import probabilities, scale
 from engine.models.tempcnn import TempCNN
 from engine.models.transformer import Transformer
 from engine.models.twobranch import TwoBranch

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.accuracy import calibration_error
-from engine.models.card import probabilities
+from engine.models.scaling import probabilities
 
 TEMPERATURES = (0.05, 20.0)
 """The least and the largest that are looked at."""

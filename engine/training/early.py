@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.models.card import Recipe, scale
+from engine.models.card import Recipe
+from engine.models.scaling import scale
 from engine.training.options import TrainOptions
 from engine.training.parts import Scaling
 from engine.types import Samples

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.models.card import Card, Recipe, probabilities, scale
+from engine.models.card import Card, Recipe
 from engine.models.familiarity import reference_of
 from engine.models.golden import golden_bytes, golden_rows, with_golden
 from engine.models.package import open_model
+from engine.models.scaling import probabilities, scale
 from engine.training.calibrate import calibrate
 from engine.training.enlarge import enlarged
 from engine.training.familiar import familiarity_of

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.models.card import Card, ClassEntry, Recipe, scale
+from engine.models.card import Card, ClassEntry, Recipe
+from engine.models.scaling import scale
 from engine.training.blocks import (
     TEST,
     VALIDATION,

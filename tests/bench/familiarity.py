@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.models import Classifier, normalise, open_model
-from engine.models.card import Family, probabilities
+from engine.models.card import Family
 from engine.models.forest import ForestClassifier
+from engine.models.scaling import probabilities
 from engine.models.series import NetworkClassifier
 from engine.samples import chosen
 from engine.training import TrainOptions

@@ -19,7 +19,8 @@ import torch
 
 from engine.bands import FEATURE_BANDS
 from engine.models import Card, ClassEntry, Recipe
-from engine.models.card import PATCHES, normalise
+from engine.models.card import PATCHES
+from engine.models.scaling import normalise
 from engine.models.series import NETWORKS, PATCH_NETWORKS, NetworkClassifier, Shape, build, open_network, to_bytes
 from engine.predict import Sweeps, classify_at, cut, suggest_micro_batch
 from engine.types import FeatureBlock

@@ -32,7 +32,7 @@ import shapely
 from engine.ledger import Ledger
 from engine.memory import keep_freed
 from engine.models import read_card
-from engine.models.card import normalise
+from engine.models.scaling import normalise
 from engine.objects import Objects
 from engine.parcels import ParcelOptions
 from engine.types import Grid

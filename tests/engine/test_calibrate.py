@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.accuracy import calibration_error
-from engine.models.card import probabilities
+from engine.models.scaling import probabilities
 from engine.training import TrainOptions, fit
 from engine.training.calibrate import Calibration, at_an_end, calibrate, fit_temperature
 from jobs.notes import said_of_training

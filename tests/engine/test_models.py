@@ -23,8 +23,8 @@ from engine.errors import InputError
 from engine.models import Card, Recipe, load_model, model_digest, normalise, read_card, write_model
 from engine.models import forest as forests
 from engine.models import series as networks
-from engine.models.card import probabilities
 from engine.models.item import item_bytes
+from engine.models.scaling import probabilities
 from tests.engine.made_models import (
     DOMAIN,
     made_card,

@@ -12,8 +12,8 @@ import torch
 from engine.errors import InputError
 from engine.models import Card, open_model
 from engine.models.bring import packed
-from engine.models.card import normalise
 from engine.models.contract import examine_model
+from engine.models.scaling import normalise
 from engine.models.series import NETWORKS
 from tests.engine.made_models import made_card, made_network, made_pixels, made_tempcnn
 

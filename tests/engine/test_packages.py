@@ -18,13 +18,13 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from engine.bands import FEATURE_BANDS, FEATURE_UNITS
 from engine.errors import InputError
 from engine.models import Card, Recipe, load_model, open_model, read_card, write_model
-from engine.models.card import normalise, probabilities
 from engine.models.classifier import Calibrated
 from engine.models.contract import Clause, examine, examine_model, made_rows, throughput
 from engine.models.golden import GOLDEN_NAME, golden_bytes, golden_pair, golden_rows, with_golden
 from engine.models.item import item_bytes
 from engine.models.package import copy_model, model_digest, read_golden
 from engine.models.refusal import refuse_code, refuse_name
+from engine.models.scaling import normalise, probabilities
 from engine.training import TrainOptions, fit
 from tests.engine.made_models import (
     DOMAIN,

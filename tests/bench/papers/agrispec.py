@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.models import Classifier, open_model
-from engine.models.card import normalise
+from engine.models.scaling import normalise
 from engine.samples import chosen
 from engine.training import TrainOptions, fit
 from engine.training.calibrate import fit_temperature

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 
 from engine.models import Card
-from engine.models.card import normalise
+from engine.models.scaling import normalise
 from engine.models.series import Shape, build
 from engine.types import Samples
 

@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 
 from engine.assess.bootstrap import block_matrices
 from engine.models import Card
-from engine.models.card import PATCHES, Family, normalise
+from engine.models.card import PATCHES, Family
 from engine.models.hybridsn import LOST_PIXELS
 from engine.models.package import open_model
+from engine.models.scaling import normalise
 from engine.models.series import open_network
 from engine.training import TrainOptions
 from tests.bench.papers.cells import Book, Cell, asked, fill, finished

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.accuracy import calibration_error, confusion, score
 from engine.assess.bootstrap import block_matrices, difference, intervals
 from engine.assess.reliability import kept
-from engine.models.card import probabilities
+from engine.models.scaling import probabilities
 
 matplotlib.use("Agg")
 
