@@ -153,8 +153,9 @@ def _clear_dates(
 
 def _unlike_land(dn: NDArray[np.uint16], valid: NDArray[np.bool_]) -> Finding | None:
     """What a sample of a date's clear pixels, every fourth of every fourth row, shows that they are no reflectance."""
-    some, seen = dn[:, ::4, ::4], valid[::4, ::4]
-    return reflectance_fault(decode_reflectance(np.ascontiguousarray(some[:, seen & (some > 0).all(axis=0)])))
+    some = decode_reflectance(np.ascontiguousarray(dn[:, ::4, ::4]))
+    some[:, ~valid[::4, ::4]] = np.nan
+    return reflectance_fault(some)
 
 
 def _mean_step(sensor: str, items: Sequence[Item], window: Window, read: Reader, options: CubeOptions) -> Layer:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 NAMED = 3
 """Scenes named in a sentence; the others are counted."""
+LEAST_PIXELS, LEAST_SHARE = 30, 0.01
+"""Of an image so many pixels and such a share are to be seen before they tell anything of the whole: what clouds,
+shadows and the border of a swath leave over has numbers of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class Finding:
     certain: bool = True
     """Whether no scene of land can look so; else it is a doubt, to be told and no more."""
     scenes: tuple[str, ...] = ()
+
+
+def enough(number: int, of: int) -> bool:
+    """Whether ``number`` pixels seen, ``of`` an image's, tell what the image holds."""
+    return number >= max(LEAST_PIXELS, LEAST_SHARE * of)
 
 
 def named(scenes: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.plausible.finding import Finding, Sight
+from engine.plausible.finding import Finding, Sight, enough
 
 COLDEST_K, HOTTEST_K = 220.0, 345.0
 """Land where crops grow lies between: 344 K is the hottest year's maximum that MODIS saw in deserts (Mildrexler et al.
@@ -22,13 +22,15 @@ _REMEDY = "state scale and offset (raster:bands) that give kelvin, or use such a
 
 
 def kelvin_fault(values: NDArray[np.float32]) -> Finding | None:
-    """What shows in one image's clear pixels that they are no temperatures in kelvin; None where nothing does.
+    """What shows in one image's clear pixels that they are no temperatures in kelvin; None where nothing does, or where
+    too few of the image's are clear to tell.
 
     values: any shape, float32, NaN where cloudy or without data.
     """
     finite = np.isfinite(values)
     wrong = finite & ~((values >= IMPOSSIBLE_BELOW_K) & (values <= IMPOSSIBLE_ABOVE_K))
-    if 2 * np.count_nonzero(wrong) <= np.count_nonzero(finite):
+    number = int(np.count_nonzero(finite))
+    if not enough(number, values.size) or 2 * np.count_nonzero(wrong) <= number:
         return None
     median = float(np.median(values[finite]))
     what = "degrees Celsius" if -60 <= median <= 80 else "numbers without their scale and offset"

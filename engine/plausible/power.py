@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.plausible.finding import Finding, Sight
+from engine.plausible.finding import Finding, Sight, enough
 
 MOST_POWER = 10.0
 """+10 dB. Half of a scene is never brighter: medians of land are -20 to -3 dB, of dense cities about 0 dB, and only
@@ -27,13 +27,16 @@ _EXPECTED = "backscatter in linear power"
 
 
 def power_fault(values: NDArray[np.float32]) -> Finding | None:
-    """What shows in one image of one polarisation that it cannot be linear power; None where nothing does.
+    """What shows in one image of one polarisation that it cannot be linear power; None where nothing does, or where
+    too few of the image's pixels hold data to tell.
 
     values: any shape, float32, as decoded, NaN = no data. Zero is the fill of many providers and is not looked at.
     Counted, since a median takes a fifth of the cube stage's time.
     """
     finite = np.isfinite(values)
     number = int(np.count_nonzero(finite & (values != 0)))
+    if not enough(number, values.size):
+        return None
     if 2 * np.count_nonzero(values < 0) > number:
         return Finding(f"median {_median(values):.1f}, so it looks like decibels", _EXPECTED, _REMEDY)
     if 2 * np.count_nonzero(finite & (values > MOST_POWER)) > number:
@@ -92,14 +95,15 @@ def impossible_covariances(
     planes: Sequence[NDArray[np.float32]], seen: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], Finding | None]:
     """(y, x) bool, True where |C12|^2 exceeds C11 C22 beyond rounding, as no covariance does (Cauchy and Schwarz); and
-    a Finding where that is so in most of the pixels ``seen``.
+    a Finding where that is so in most of the pixels ``seen``, and those are enough to tell.
 
     planes: C11, C22 and the real and imaginary part of C12, each (y, x) float32, linear power.
     """
     c11, c22, real, imag = (plane.astype(np.float64) for plane in planes)
     with np.errstate(invalid="ignore"):
         wrong: NDArray[np.bool_] = seen & (real * real + imag * imag > 1.01 * c11 * c22)
-    if 2 * np.count_nonzero(wrong) <= np.count_nonzero(seen):
+    number = int(np.count_nonzero(seen))
+    if not enough(number, seen.size) or 2 * np.count_nonzero(wrong) <= number:
         return wrong, None
     return wrong, Finding(
         "|C12|^2 is larger than C11 C22 in most pixels, so they are no covariances",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.plausible.finding import Finding, Sight
+from engine.plausible.finding import Finding, Sight, enough
 
 ENOUGH = 4
 """Scenes from which on it is worth telling that a mask keeps nothing."""
@@ -57,7 +57,8 @@ CLASSES: Mapping[str, tuple[Callable[[NDArray], NDArray[np.bool_]], Callable[[ND
 
 
 def mask_fault(kind: str, values: NDArray) -> Finding | None:
-    """What shows in one image of a quality layer that it is of another kind; None where nothing does.
+    """What shows in one image of a quality layer that it is of another kind; None where nothing does, or where too few
+    pixels tell.
 
     values: any shape, integers, as stored. Zeros are no witness: they fill what was not taken.
     """
@@ -66,7 +67,7 @@ def mask_fault(kind: str, values: NDArray) -> Finding | None:
     known, _, words = CLASSES[kind]
     some = values[values != 0]
     wrong = some[~known(some)]
-    if 2 * wrong.size <= some.size or some.size == 0:
+    if not enough(some.size, values.size) or 2 * wrong.size <= some.size:
         return None
     often = ", ".join(str(v) for v in np.unique(wrong)[:5])
     return Finding(

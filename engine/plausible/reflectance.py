@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bands import ASSET_BANDS
-from engine.plausible.finding import Finding, Sight
+from engine.plausible.finding import LEAST_PIXELS, Finding, Sight, enough
 
 Level = Literal["right", "bright", "dark", "unknown"]
 """Whether reflectance stands where it should, about 0.1 too high, too low, or nothing tells."""
@@ -24,7 +24,6 @@ DENSE = 0.3
 """Near infrared minus red of dense vegetation. Even where a third of the pixel is bright sand, red stays below 0.12."""
 SPREAD = 0.1
 """Brightest minus darkest band of water is less; of snow, 0.4 to 0.9."""
-LEAST_PIXELS = 30
 FLOOR_BRIGHT, FLOOR_RIGHT, FLOOR_DARK = 0.095, 0.08, -0.025
 """Blue and red of dense vegetation: 5th percentiles of 0.004 to 0.05 in 13 clear dates of Flanders (0.09 in thin
 cloud), medians of 0.03 to 0.06. 0.1 more or less than that lies far beyond these bounds."""
@@ -47,14 +46,16 @@ _SCALE = "mend scale and offset (raster:bands) in the catalogue, or leave the sc
 
 
 def reflectance_fault(values: NDArray[np.float32]) -> Finding | None:
-    """What shows in the clear pixels of one image that they are no reflectance; None where nothing does.
+    """What shows in the clear pixels of one image that they are no reflectance; None where nothing does, or where too
+    few of the image's are clear to tell.
 
-    values: (b, n) float32 in the order of the optical ``ASSET_BANDS``, NaN = no data.
+    values: (b, n) or (b, y, x) float32 in the order of the optical ``ASSET_BANDS``, NaN where cloudy or without data.
     """
-    number = values.shape[1]
-    if number == 0:
+    clear = np.isfinite(values).all(axis=0)
+    number = int(np.count_nonzero(clear))
+    if not enough(number, clear.size):
         return None
-    brightest, darkest = values.max(axis=0), np.maximum(values[BLUE], values[RED])
+    brightest, darkest = values[:, clear].max(axis=0), np.maximum(values[BLUE, clear], values[RED, clear])
     if 2 * np.count_nonzero(brightest > 2 * UNSCALED) > number:
         return Finding(f"median of the brightest band {np.median(brightest):.4g}", _EXPECTED, _SCALE)
     if 2 * np.count_nonzero(darkest < 2 * NEGATIVE) > number:

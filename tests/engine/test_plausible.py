@@ -127,6 +127,25 @@ def test_growth_snow_and_haze_are_no_jump_of_an_offset() -> None:
         assert jump([sight(field, "a")], [sight(field, "b", 5, place=1)]) is None, "another place"
 
 
+def test_the_few_pixels_that_clouds_leave_over_say_nothing_of_a_tile() -> None:
+    """Shadows, cloud edges and the border of a swath; the same numbers all over a tile tell."""
+    faults = (reflectance_fault, power_fault, kelvin_fault, impossible_covariances_fault)
+    impossible = (np.full((5, SIDE, SIDE), 4e3), np.full((SIDE, SIDE), -12.0), np.full((SIDE, SIDE), 15.0),
+                  np.stack([np.ones((SIDE, SIDE))] * 4) * 3 ** np.arange(4)[:, None, None])  # fmt: skip
+    for fault, values in zip(faults, impossible, strict=True):
+        whole = values.astype(np.float32)
+        few = np.full_like(whole, np.nan)
+        few[..., :5, :5] = whole[..., :5, :5]
+        assert fault(few) is None and fault(whole) is not None
+    mask = np.zeros((SIDE, SIDE), np.uint16)
+    mask[:5, :5] = 21824
+    assert mask_fault("scl", mask) is None and mask_fault("scl", np.full_like(mask, 21824)) is not None
+
+
+def impossible_covariances_fault(planes: NDArray[np.float32]) -> Finding | None:
+    return impossible_covariances(list(planes), np.isfinite(planes).all(axis=0))[1]
+
+
 def test_bright_snow_above_one_in_some_pixels_is_no_fault_and_much_of_it_a_doubt() -> None:
     for seed in SEEDS:
         (found,) = range_findings([sight(reflectance("winter", seed) * 1.3, f"s{i}", i) for i in range(3)])
