@@ -9,6 +9,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 import rasterio
@@ -96,16 +97,19 @@ def test_a_map_of_indices_is_the_same_map(job: Job, tmp_path: Path) -> None:
 
 def test_labels_and_points_judge_the_map_by_its_codes(job: Job, tmp_path: Path) -> None:
     facts, _ = assess(job.map, dates=1, out=str(tmp_path / "judged"))
-    assert {row["code"] for row in facts["accuracy"]["classes"]} <= set(codes_of(job))
+    labels = gpd.read_parquet(job.spec["labels"]["uri"])
+    for row in facts["accuracy"]["classes"]:
+        assert row["code"] in set(labels["hcat"]) and row["known_to_the_model"] == (row["code"] in codes_of(job))
     draw_sample(job.map, str(tmp_path / "points.gpkg"), size=60)
     points = gpd.read_file(tmp_path / "points.gpkg")
     with rasterio.open(f"{job.map}/class.gti.gpkg") as file:
         rows, cols = rasterio.transform.rowcol(file.transform, points["x"], points["y"])
     at = job.product("class")[rows, cols].tolist()
-    assert points["map_code"].tolist() == at
-    points["reference"] = points["map_code"]
+    assert pd.read_parquet(tmp_path / "points.design.parquet").set_index("id")["map_code"][points["id"]].tolist() == at
+    points["reference"] = at
     points.to_file(tmp_path / "filled.gpkg")
-    facts, _ = assess(job.map, sample=str(tmp_path / "filled.gpkg"), dates=1, out=str(tmp_path / "sampled"))
+    filled = {"sample": str(tmp_path / "filled.gpkg"), "design": str(tmp_path / "points.design.parquet")}
+    facts, _ = assess(job.map, **filled, dates=1, out=str(tmp_path / "sampled"))
     assert facts["areas"]["sample"]["overall_accuracy"]["value"] == 1.0
 
 

@@ -81,5 +81,5 @@ def test_scenes_without_surface_temperature_are_no_damage(finished: Job, archive
     job = on_archive(finished, archive, tmp_path / "run")
     told = job.predict()
     (line,) = [line for line in told.err.splitlines() if "made without it" in line]
-    assert line.startswith(f"input: {len(bare)} items were not used for thermal")
+    assert f" input: {len(bare)} items were not used for thermal" in line
     assert job.report()["left_out"] == [] and any("made without it" in line for line in job.report()["inputs"])
