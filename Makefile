@@ -18,8 +18,13 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two files of tests at a time; those that kill processes and start clusters have the machine to themselves.
+WORKERS ?= 2
+ALONE := tests/chaos tests/cluster tests/servers
+
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(ALONE)
 
 clean:
 	rm -rf .venv demo work build dist *.egg-info
