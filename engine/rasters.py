@@ -5,6 +5,7 @@ Opening costs a request on a store and half a millisecond on a disk, and neighbo
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import resource
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import rasterio
+import rasterio._env
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
@@ -24,6 +25,9 @@ _MOST = 1024
 """Rasters idle at most: the scenes of a season under one tile, each band a file, are some hundreds."""
 
 
+_GDAL = ctypes.CDLL(rasterio._env.__file__)
+"""The GDAL that rasterio itself is linked with."""
+_KEEP_ERRORS = ctypes.cast(_GDAL.CPLQuietErrorHandler, ctypes.c_void_p)
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 _BESIDE = ("", ".msk", ".aux.xml")
 """A raster and what GDAL keeps of it in files beside it."""
@@ -56,9 +60,24 @@ def open_raster(path: str) -> Raster:
     request each time that a raster is opened, and the answer that there is none is remembered as long as the process
     lives.
     """
-    source = rasterio.open(path)
+    source = _opened(path)
     mask = _far_mask(path) if path.startswith("/vsi") else None
     return Raster(source, read_header(source, mask is not None), mask)
+
+
+def _opened(path: str) -> DatasetReader:
+    """The dataset at GDAL's path, opened in the rasterio environment that there is.
+
+    While it is opened GDAL keeps its errors, where rasterio finds them, and rasterio does not log them as they occur:
+    GDAL tells of some while it holds the lock of its caches of far files, rasterio's logging needs Python's, and the
+    thread that has that may be waiting for GDAL's, since rasterio asks for masks with it held. Both would wait for ever
+    (of this kind is rasterio issue 3611). ``rasterio.open`` sets its logging anew, so it is not used.
+    """
+    _GDAL.CPLPushErrorHandler(_KEEP_ERRORS)
+    try:
+        return DatasetReader(path)
+    finally:
+        _GDAL.CPLPopErrorHandler()
 
 
 class Rasters:
@@ -125,7 +144,7 @@ def _far_mask(path: str) -> DatasetReader | None:
     """The ``.msk`` beside a far raster, None where there is none. A signature in the link stays at its end."""
     name, mark, query = path.partition("?")
     try:
-        return rasterio.open(f"{name}.msk{mark}{query}")
+        return _opened(f"{name}.msk{mark}{query}")
     except RasterioIOError as error:
         if _ABSENT.search(f"{error}; {error.__cause__}"):
             return None
