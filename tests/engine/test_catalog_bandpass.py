@@ -42,10 +42,12 @@ def test_sentinel_2_gets_the_line_of_its_satellite_and_the_narrow_near_infrared(
 
 
 @HERE
-def test_the_users_own_asset_for_near_infrared_stays() -> None:
-    source = earth_search(bandpass="oli", assets={"nir": "nir"})
-    scene = item("sentinel-2-l2a")
-    assert resolve(scene, source, "optical").assets["nir"].href == scene.assets["nir"].href
+@pytest.mark.parametrize(
+    ("asset", "words"), [("nir", "its nir is nir, band 8"), ("rededge3", "calls its band rededge")]
+)
+def test_the_users_own_asset_for_near_infrared_is_no_other_band(asset: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        resolve(item("sentinel-2-l2a"), earth_search(bandpass="oli", assets={"nir": asset}), "optical")
 
 
 @HERE
