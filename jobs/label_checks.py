@@ -60,6 +60,9 @@ def surveyed(spec: Spec, plan: Plan) -> Plan:
     labels = spec.labels
     if labels is None:
         return plan
+    if labels.regions is not None:
+        with about(f"labels.regions.uri = {labels.regions.uri}"):
+            plan = replace(plan, audit=(*plan.audit, *Regions(labels.regions, plan.grid).told))
     if labels.uri is None or labels.seasons:
         return replace(plan, audit=(*plan.audit, *coding_of(labels).notes))
     check = partial(refuse_wide, place="labels, for output.codes: true") if spec.output.codes else None

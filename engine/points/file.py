@@ -83,9 +83,13 @@ def read_points(uri: str, design: str | None = None) -> pd.DataFrame:
     where they are of before there were two. InputError where it cannot be such a file, or where the two do not match.
     """
     frame = _table(uri)
-    lacking = {"reference"} - set(frame.columns)
-    if lacking:
-        raise InputError(f"no column {sorted(lacking)}", expected="points of tilth sample, filled in", place=uri)
+    if "reference" not in frame.columns:
+        raise InputError(
+            f"no column 'reference' among {', '.join(map(repr, list(frame.columns)[:8]))}",
+            expected="points of tilth sample, filled in",
+            place=uri,
+            remedy="name the column reference; columns of a CSV are separated by commas",
+        )
     if "map_code" not in frame.columns:
         frame = _with_design(frame, uri, design or design_of(uri))
     written = frame["reference"].astype(object).where(frame["reference"].notna(), "").astype(str).str.strip()

@@ -233,6 +233,7 @@ def test_what_is_no_sample_of_this_map_is_refused_with_a_remedy(tmp_path: Path) 
         ("words.csv", "map_code,reference\n110,wheat\n", "reference holds 'wheat'"),
         ("half.csv", "map_code,reference\n110,1.5\n", "reference holds '1.5'"),
         ("other.csv", "a,b\n1,2\n", "no column"),
+        ("semicolons.csv", "id;x;y;reference\n1;2;3;4\n", "'id;x;y;reference'.*separated by commas"),
         ("empty.csv", "", "cannot be read"),
     ):
         (tmp_path / name).write_text(text)

@@ -120,13 +120,15 @@ def test_a_region_is_left_out_in_every_season(years: dict[int, Job], country: Co
         shapely.box(left + 500, top - SIDE_M, left + SIDE_M, top),
     ]
     path = tmp_path / "regions.gpkg"
-    gpd.GeoDataFrame({"name": ["West", "East"]}, geometry=halves, crs=country.crs).to_file(path)
+    names = ["West", "East", "Nowhere"]
+    gpd.GeoDataFrame({"name": names}, geometry=[*halves, None], crs=country.crs).to_file(path)
     job = learning(years, country, tmp_path, regions={"uri": str(path), "test": ["East"]})
     report = trained(job)
     (region,) = report["split"]["regions"]
     assert region == {"region": "East", "train": 0, "validation": 0, "test": report["split"]["test"]["samples"]}
     assert all(row["train"] and row["test"] for row in report["split"]["seasons"])
     assert report["split"]["left_out_at_held_places"] > 0, "a block is cut by the region's edge"
+    assert "labels.regions: 1 polygons cannot be used and are left out" in run("plan", job.yaml)
     wrong = job.with_({"labels.regions": {"uri": str(path), "test": ["North"]}})
     assert "no region 'North'" in run("train", wrong.yaml, expect=2)
 
