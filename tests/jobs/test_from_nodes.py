@@ -41,9 +41,10 @@ def old_tilth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(s3: S3) -> Iterator[Nodes]:
-    """Two nodes, the head among them, that reach the store."""
+def cluster(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Two nodes, the head among them, that reach the store; jobs start in a folder that is no checkout of Tilth."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("head"))
         for name, value in s3.env().items():
             patch.setenv(name, value)
         with nodes(1, 1, head_cpus=1, dashboard=True, node_name="field") as made:
