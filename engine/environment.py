@@ -20,6 +20,8 @@ _VARIABLES = (
     "PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH", "GDAL_SKIP", "OGR_SKIP", "GTIFF_SRS_SOURCE",
 )  # fmt: skip
 """Variables that lead PROJ and GDAL astray where another installation has set them."""
+_ACCOUNTS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+"""Variables that rasterio has botocore heed, whatever raster it opens, where keys are in the environment too."""
 _ZONE = "EPSG:32631"
 
 
@@ -41,7 +43,7 @@ def faults() -> tuple[Fault, ...]:
             trial()
         except Exception as error:  # whatever these libraries raise is a fault
             told = str(error).strip().splitlines() or [type(error).__name__]
-            found.append(Fault(name, told[0][:300], _remedy()))
+            found.append(Fault(name, told[0][:300], _remedy(error)))
     return tuple(found)
 
 
@@ -56,9 +58,10 @@ def refuse_broken(place: str) -> None:
         )
 
 
-def _remedy() -> str:
+def _remedy(error: Exception) -> str:
     """What to change: the variables that are set, else the installation."""
-    given = [f"{name}={os.environ[name]}" for name in _VARIABLES if name in os.environ]
+    of_account = type(error).__module__.startswith("botocore")
+    given = [f"{name}={os.environ[name]}" for name in (_ACCOUNTS if of_account else _VARIABLES) if name in os.environ]
     return f"unset {', '.join(given)}; tilth doctor looks again" if given else "install Tilth into an environment anew"
 
 

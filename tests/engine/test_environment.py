@@ -41,6 +41,15 @@ def test_what_is_broken_is_named_with_the_variable_that_broke_it(variable: str, 
     assert any(line.startswith(f"{named}:") and f"unset {variable}={value}" in line for line in told.splitlines())
 
 
+def test_a_profile_that_is_not_there_is_named_though_no_raster_is_on_s3() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_PROFILE": "nobody"}
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOOK], env={**os.environ, **keys}, cwd=REPO_ROOT, text=True,
+        capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    assert "profile (nobody) could not be found | unset AWS_PROFILE=nobody" in told
+
+
 READ = """
 from engine.errors import TilthError
 from engine.fetch import patiently
