@@ -22,6 +22,9 @@ MOST_CROSS_POL = 0.08
 """-11 dB: medians of VH are -12 dB over rain forest, -15 to -20 dB over fields; the square root of the latter is -10 to
 -7.5 dB."""
 
+BRIGHTEST, FEW = 1000.0, 0.001
+"""+30 dB, which hardly a single target reaches: ships, towers and corner reflectors are some in a million pixels."""
+
 _REMEDY = "use a linear-power product (RTC), or convert it"
 _EXPECTED = "backscatter in linear power"
 
@@ -56,6 +59,31 @@ def power_fault(values: NDArray[np.float32]) -> Finding | None:
 
 def power_findings(sights: Sequence[Sight]) -> list[Finding]:
     """What several sights of one source, bands VV and VH (or C11 and C22) first, show together."""
+    return [*_of_ratio(sights), *_of_fill(sights)]
+
+
+def _of_fill(sights: Sequence[Sight]) -> list[Finding]:
+    """Pixels that look like a number for no data that neither item nor file calls so; negative ones never are kept."""
+    bands = [sight.bands[:2] for sight in sights]
+    shares = [float(np.mean(one[np.isfinite(one)] > BRIGHTEST)) if np.isfinite(one).any() else 0.0 for one in bands]
+    scenes = tuple(sight.scene for sight, share in zip(sights, shares, strict=True) if share > FEW)
+    if not scenes:
+        return []
+    brightest = max(float(np.nanmax(one)) for one in bands if np.isfinite(one).any())
+    return [
+        Finding(
+            f"{max(shares):.1%} of pixels above {BRIGHTEST:g} (+30 dB), up to {brightest:.6g}: no data, it seems, that "
+            "neither item nor file calls so",
+            f"{_EXPECTED}, and no data that is called so",
+            "name the number: nodata under raster:bands in the catalogue, or gdal_edit -a_nodata",
+            certain=False,
+            scenes=scenes,
+        )
+    ]
+
+
+def _of_ratio(sights: Sequence[Sight]) -> list[Finding]:
+    """Polarisations exchanged, or square roots, told by VH over VV."""
     ratios, levels, scenes = [], [], []
     for sight in sights:
         vv, vh = sight.bands[:2]

@@ -214,6 +214,15 @@ def test_amplitudes_of_what_grows_are_certain(land: str, looks: float) -> None:
         assert found.certain and "square roots of power" in found.seen
 
 
+@pytest.mark.parametrize("fill", [9999.0, 32767.0, 1e20])
+def test_fill_that_nobody_calls_no_data_is_told(fill: float) -> None:
+    for seed in SEEDS:
+        planes = np.stack(power("fields", seed))
+        planes[:, :2, :5] = fill
+        (found,) = power_findings([sight(planes, "filled")])
+        assert not found.certain and found.scenes == ("filled",) and f"up to {fill:.6g}" in found.seen
+
+
 def test_exchanged_polarisations_are_told() -> None:
     for land in ("fields", "forest", "steppe"):
         for sights in _radar(land, "exchanged"):
