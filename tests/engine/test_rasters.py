@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import RasterioError, RasterioIOError
 
-from engine.rasters import Rasters
+from engine.rasters import Rasters, open_raster
 
 
 def write(path: Path, value: int = 1) -> str:
@@ -94,3 +94,18 @@ def test_two_threads_never_hold_one_raster(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(600)))
     assert 3 <= rasters.opened < 600
+
+
+def test_gdal_s_errors_while_opening_are_raised_and_not_logged_with_python_s_lock(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Logged, two threads can wait for each other for ever: one has GDAL's lock of far files, the other Python's."""
+    caplog.set_level("INFO", logger="rasterio._env")
+    with rasterio.Env():
+        for _ in range(2):  # rasterio.open sets its logging anew each time
+            with pytest.raises(RasterioIOError, match="No such file"):
+                open_raster(str(tmp_path / "none.tif"))
+    assert [record for record in caplog.records if record.name == "rasterio._env"] == []
+    with rasterio.Env(), pytest.raises(RasterioIOError):
+        rasterio.open(tmp_path / "none.tif")
+    assert [record for record in caplog.records if record.name == "rasterio._env"], "rasterio logs no more by itself"
